@@ -1,0 +1,100 @@
+"""One decided trial: what to train and how. Defaults are CosPlace's."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+
+from vgsearch.config.losses import CosFaceConfig, LossConfig
+from vgsearch.config.strict import Strict
+
+FrozenBatchNorm = Literal["eval", "batch"]
+
+
+class BackboneConfig(Strict):
+    """A backbone with what goes with it, so that one choice can couple them; null takes the trial's key."""
+
+    name: str = Field(min_length=1)
+    weights: str | None = None
+    trainable_stages: int | None = Field(None, ge=0)
+    frozen_bn: FrozenBatchNorm | None = None
+
+
+class PoolingConfig(Strict):
+    """How a feature map becomes one vector: GeM (Radenovic et al., TPAMI 2019) with a learned power."""
+
+    name: Literal["gem"] = "gem"
+    p: float = Field(3.0, gt=0, le=20)
+
+
+class DomainConfig(Strict):
+    """Domain adaptation by gradient reversal (Ganin & Lempitsky, ICML 2015)."""
+
+    grl_alpha: float = Field(0.3, ge=0)
+    schedule: Literal["constant", "ramp"] = "constant"
+    placement: Literal["discriminator", "inline"] = "discriminator"
+    hidden: int = Field(128, ge=1, description="width of the domain classifier's hidden layer")
+    weight: float = Field(1.0, ge=0, description="factor on the domain classifier's cross-entropy")
+    batch_fraction: float = Field(0.5, gt=0, le=4, description="target images for each training image")
+
+
+class CellsConfig(Strict):
+    """CosPlace's geographic classes (its M, alpha, N and L) and which of their groups train."""
+
+    cell_m: int = Field(10, ge=1)
+    heading_deg: int = Field(30, ge=1, le=360)
+    groups_across: int = Field(5, ge=1)
+    groups_heading: int = Field(2, ge=1)
+    groups_used: int = Field(8, ge=1)
+    min_images: int = Field(10, ge=1)
+
+
+class AugmentConfig(Strict):
+    """Training augmentation; colour strengths as in torchvision's ColorJitter."""
+
+    brightness: float = Field(0.7, ge=0)
+    contrast: float = Field(0.7, ge=0)
+    saturation: float = Field(0.7, ge=0)
+    hue: float = Field(0.5, ge=0, le=0.5)
+    crop_scale_min: float = Field(0.5, gt=0, le=1, description="least part of the area that a crop keeps")
+    hflip: float = Field(0.0, ge=0, le=1, description="probability of a horizontal flip")
+
+
+class TrialConfig(Strict):
+    """Everything that decides one training run, apart from the data."""
+
+    backbone: str | BackboneConfig = "resnet18.tv_in1k"
+    weights: str = Field("imagenet", min_length=1, description="imagenet, none, bundled or a file")
+    trainable_stages: int | None = Field(None, ge=0)
+    frozen_bn: FrozenBatchNorm = "eval"
+    pooling: PoolingConfig = PoolingConfig()
+    descriptor_dim: int = Field(512, ge=1, le=65536)
+    loss: LossConfig = CosFaceConfig(name="cosface")
+    domain: DomainConfig | None = None
+    cells: CellsConfig = CellsConfig()
+    augment: AugmentConfig = AugmentConfig()
+    image_px: int = Field(512, ge=16, le=8192)
+    batch_size: int = Field(32, ge=1)
+    epochs: int = Field(50, ge=1)
+    iterations_per_epoch: int = Field(10000, ge=1)
+    lr: float = Field(1.0e-5, gt=0)
+    classifier_lr: float = Field(1.0e-2, gt=0)
+    precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
+    compile: bool = False
+    seed: int = Field(0, ge=0, lt=2**31)
+
+    @property
+    def resolved_backbone(self) -> BackboneConfig:
+        """The backbone with every null filled from the trial's own keys (`trainable_stages` may stay null)."""
+        given = (
+            self.backbone if isinstance(self.backbone, BackboneConfig) else BackboneConfig(name=self.backbone)
+        )
+        return BackboneConfig(
+            name=given.name,
+            weights=self.weights if given.weights is None else given.weights,
+            trainable_stages=self.trainable_stages
+            if given.trainable_stages is None
+            else given.trainable_stages,
+            frozen_bn=self.frozen_bn if given.frozen_bn is None else given.frozen_bn,
+        )
