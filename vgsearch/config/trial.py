@@ -86,7 +86,7 @@ class TrialConfig(Strict):
 
     @property
     def resolved_backbone(self) -> BackboneConfig:
-        """The backbone with every null filled from the trial's own keys (`trainable_stages` may stay null)."""
+        """The backbone with nulls filled from the trial's own keys (`trainable_stages` may stay null)."""
         given = (
             self.backbone if isinstance(self.backbone, BackboneConfig) else BackboneConfig(name=self.backbone)
         )
