@@ -1,0 +1,82 @@
+"""`vgsearch`: the commands, and the one place where an error becomes one line and exit code 2."""
+
+from __future__ import annotations
+
+import errno
+import sys
+from typing import Annotated
+
+import typer
+
+from vgsearch import __version__
+from vgsearch.cli.best import best
+from vgsearch.cli.data import data_app
+from vgsearch.cli.evaluate import evaluate
+from vgsearch.cli.train import train
+from vgsearch.cli.tune import tune
+from vgsearch.cli.ui import ui
+from vgsearch.cli.validate import validate
+from vgsearch.errors import VgsearchError
+
+_STORAGE_ERRNOS = {errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR}
+
+app = typer.Typer(
+    name="vgsearch",
+    no_args_is_help=True,
+    rich_markup_mode="rich",
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    help="Hyperparameter search and ensembling for visual geo-localization.\n\n"
+    "[bold]Start here:[/bold]  vgsearch tune search_spaces/demo.yaml   (builds a small city of photos and "
+    "searches on it)\n\n"
+    "[bold]Your data:[/bold]   vgsearch data check DATA/train,  then  vgsearch validate FILE,  then  "
+    "vgsearch tune FILE\n\n"
+    "[bold]Results:[/bold]     vgsearch ui,  vgsearch best SEARCH,  vgsearch evaluate "
+    "models:/vgsearch-SEARCH@champion --on SPLIT",
+)
+app.command()(tune)
+app.command()(train)
+app.command()(evaluate)
+app.command()(best)
+app.command()(ui)
+app.command()(validate)
+app.add_typer(data_app, name="data")
+
+
+def _print_version(asked: bool) -> None:
+    if asked:
+        typer.echo(f"vgsearch {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    pass
+
+
+def main() -> None:
+    """Run the command line."""
+    try:
+        app()
+    except VgsearchError as error:
+        _fail(str(error))
+    except OSError as error:
+        # What our own code foresaw is a StorageError already; this is a disk that fills elsewhere.
+        if error.errno not in _STORAGE_ERRNOS:
+            raise
+        where = f"{error.filename}: " if error.filename else ""
+        _fail(f"{where}{error.strerror}; free some space or choose a folder that you can write (--home)")
+
+
+def _fail(message: str) -> None:
+    for line in message.splitlines():
+        print(f"error: {line}", file=sys.stderr)
+    sys.exit(2)
+
+
+if __name__ == "__main__":
+    main()

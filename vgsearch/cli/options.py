@@ -1,0 +1,34 @@
+"""Options and arguments that several commands share, with the environment variables that set them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+DEFAULT_HOME = Path("runs")
+DEFAULT_DATA_ROOT = Path("data")
+
+Home = Annotated[
+    Path,
+    typer.Option("--home", envvar="VGSEARCH_HOME", help="Where studies, trials and the MLflow store lie."),
+]
+DataRoot = Annotated[
+    Path,
+    typer.Option(
+        "--data-root", envvar="VGSEARCH_DATA", help="Folder that the paths of the data section start from."
+    ),
+]
+Overrides = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set",
+        metavar="KEY=VALUE",
+        help="Set any key of the file, e.g. --set trial.epochs=1 or "
+        "--set 'trial.lr=!loguniform [1e-5, 1e-3]'. May be given several times.",
+    ),
+]
+SpaceFile = Annotated[
+    Path, typer.Argument(metavar="FILE", help="A search space, e.g. search_spaces/demo.yaml.")
+]

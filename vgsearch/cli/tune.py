@@ -1,0 +1,62 @@
+"""`vgsearch tune`: the search."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from vgsearch.cli.options import DEFAULT_DATA_ROOT, DEFAULT_HOME, DataRoot, Home, Overrides, SpaceFile
+
+
+def tune(
+    file: SpaceFile,
+    overrides: Overrides = None,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Continue a search that was interrupted, or add trials to one.")
+    ] = False,
+    address: Annotated[
+        str | None,
+        typer.Option(help="Join a running Ray cluster ('auto' finds the local one); else Ray starts here."),
+    ] = None,
+    home: Home = DEFAULT_HOME,
+    data_root: DataRoot = DEFAULT_DATA_ROOT,
+) -> None:
+    """Search a space: Optuna proposes trials, Ray Tune runs them, MLflow records them.
+
+    Ends with a leaderboard and a champion, chosen on val alone and scored once on the tests. Ctrl+C (or
+    SIGTERM) stops it in good order; --resume goes on where it was, also after a kill or a power cut.
+    """
+    from vgsearch.cli.demo import build_city
+    from vgsearch.cli.load import load_space
+    from vgsearch.cli.preflight import check_data, fetch_weights
+    from vgsearch.cli.present import print_outcome, watching
+    from vgsearch.cli.store import open_registry
+
+    console = Console()
+    home = home.resolve()
+    document = load_space(file, overrides, data_root)
+    if document.data.demo_city is not None:
+        city = document.data.demo_city
+        build_city(data_root / city.folder, city, console)
+    data = document.resolved_data(data_root.resolve())
+    check_data(document, data)
+    fetch_weights(document)
+    registry = open_registry(home)
+
+    from vgsearch.search.driver import run_search
+
+    with watching(document, console) as watcher:
+        outcome = run_search(
+            document,
+            data,
+            home,
+            registry,
+            resume=resume,
+            address=address,
+            watch=watcher.event,
+            beat=watcher.beat,
+            say=watcher.say,
+        )
+    print_outcome(outcome, document, console, home=home, data_root=data_root, file=file)

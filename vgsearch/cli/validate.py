@@ -1,0 +1,44 @@
+"""`vgsearch validate`: read a file as `tune` would, and run nothing."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from vgsearch.cli.options import DEFAULT_DATA_ROOT, DataRoot, Overrides, SpaceFile
+
+
+def validate(
+    file: SpaceFile,
+    overrides: Overrides = None,
+    data_root: DataRoot = DEFAULT_DATA_ROOT,
+    folders: Annotated[
+        bool, typer.Option("--folders/--no-folders", help="Also check that the data folders exist.")
+    ] = True,
+) -> None:
+    """Check a search space: every key, every range, every branch, the backbones and the data folders.
+
+    All problems come at once, each with file, line and key. Nothing is written.
+    """
+    from vgsearch.cli.load import load_space
+
+    document = load_space(file, overrides, data_root, allow_missing=not folders)
+    table = Table(title=f"{document.name}: what the search decides", title_justify="left")
+    table.add_column("parameter", overflow="fold")
+    table.add_column("values", overflow="fold")
+    table.add_column("line", justify="right")
+    for parameter in document.space.parameters():
+        table.add_row(parameter.name, str(parameter.distribution), str(parameter.line or ""))
+    console = Console()
+    if table.row_count:
+        console.print(table)
+    else:
+        console.print(f"{document.name}: every value is fixed")
+    console.print(
+        f"{file} is valid: {document.search.num_trials} trials, {document.search.sampler.name} proposes, "
+        f"{document.search.scheduler.name} stops, objective {document.search.objective}",
+        markup=False,
+    )

@@ -1,0 +1,71 @@
+"""The folders of the data section: below the data root, and there."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+from vgsearch.config.search import DataConfig
+
+
+def absolute_data(data: DataConfig, data_root: Path) -> DataConfig:
+    """`data` with every folder absolute: relative ones start at `data_root`, `~` is the user's home."""
+
+    def absolute(folder: str) -> str:
+        return os.path.abspath(data_root / os.path.expanduser(folder))
+
+    val = data.val
+    demo = data.demo_city
+    return data.model_copy(
+        update={
+            "train": absolute(data.train),
+            "val": absolute(val) if isinstance(val, str) else {name: absolute(f) for name, f in val.items()},
+            "tests": {name: absolute(folder) for name, folder in data.tests.items()},
+            "target_domain": None if data.target_domain is None else absolute(data.target_domain),
+            "demo_city": None if demo is None else demo.model_copy(update={"folder": absolute(demo.folder)}),
+        }
+    )
+
+
+def folder_by_key(data: DataConfig) -> dict[tuple[str, ...], str]:
+    """Every folder of `data` by its keys inside the file."""
+    found: dict[tuple[str, ...], str] = {("data", "train"): data.train}
+    if isinstance(data.val, str):
+        found["data", "val"] = data.val
+    else:
+        found |= {("data", "val", name): folder for name, folder in data.val.items()}
+    found |= {("data", "tests", name): folder for name, folder in data.tests.items()}
+    if data.target_domain is not None:
+        found["data", "target_domain"] = data.target_domain
+    return found
+
+
+def folder_problems(
+    data: DataConfig, data_root: Path, *, allow_unbuilt_demo: bool
+) -> Mapping[tuple[str, ...], str]:
+    """What is wrong with each folder, by its keys.
+
+    Args:
+        data: the section as it is written.
+        data_root: where relative folders start.
+        allow_unbuilt_demo: folders inside the demo city's may be missing, because a command will draw them.
+    """
+    resolved = absolute_data(data, data_root)
+    city = None if resolved.demo_city is None else Path(resolved.demo_city.folder)
+    written = folder_by_key(data)
+    problems: dict[tuple[str, ...], str] = {}
+    for keys, folder in folder_by_key(resolved).items():
+        in_city = city is not None and Path(folder).is_relative_to(city)
+        if not written[keys].strip():
+            problems[keys] = "must name a folder, got ''"
+        elif os.path.isdir(folder) or (in_city and allow_unbuilt_demo and not os.path.lexists(folder)):
+            continue
+        elif os.path.lexists(folder):
+            problems[keys] = f"must be a folder, got the file {folder}"
+        elif in_city:
+            problems[keys] = f"folder {folder} does not exist; build it with `vgsearch data demo {city}`"
+        else:
+            root = os.path.abspath(data_root)
+            problems[keys] = f"folder {folder} does not exist; put it there, or set --data-root (now {root})"
+    return problems

@@ -1,0 +1,1 @@
+"""Image names, indexes, CosPlace cells, retrieval sets, decoding, augmentation and the demo city."""

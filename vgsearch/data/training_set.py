@@ -1,0 +1,140 @@
+"""Training batches: the classes of a cell group, and unlabelled images of a target domain."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from vgsearch.config.trial import TrialConfig
+from vgsearch.data.cells import CellGroup
+from vgsearch.data.draws import Salt, random_uniforms
+from vgsearch.data.image_batches import AugmentedBatches, ImageSource, Loaded, Plan
+from vgsearch.data.index import ImageIndex
+from vgsearch.data.sampling import ShuffledStream
+from vgsearch.errors import DataError
+
+
+@dataclass(frozen=True)
+class _ClassImages(ImageSource):
+    """An item is a class, and one of its images at random."""
+
+    group: CellGroup
+
+    def plan(self, number: int) -> Plan:
+        classes = self.stream.batch(number)
+        key = (Salt.IMAGE_OF_CLASS, self.trial.seed, self.epoch)
+        uniforms = random_uniforms(key, self.stream.positions(number), 1)[:, 0]
+        starts, ends = self.group.offsets[classes], self.group.offsets[classes + 1]
+        image_ids = self.group.image_ids[starts + (uniforms * (ends - starts)).astype(np.int64)]
+        return Plan(image_ids, classes, self.draw(Salt.AUGMENT, number))
+
+
+@dataclass(frozen=True)
+class _TargetImages(ImageSource):
+    """An item is an image."""
+
+    def plan(self, number: int) -> Plan:
+        image_ids = self.stream.batch(number)
+        return Plan(image_ids, np.zeros_like(image_ids), self.draw(Salt.TARGET_AUGMENT, number))
+
+
+class TrainingBatches(AugmentedBatches[tuple[Tensor, Tensor]]):
+    """An epoch's batches of one cell group, augmented and on the device.
+
+    Classes come as from an endless shuffled loader that drops its last, incomplete batch: a pass visits each
+    class once (up to `batch_size - 1` of them not at all). Everything random derives from the trial's seed,
+    the epoch and the position within the epoch; the number of threads changes nothing.
+
+    Iterating yields pairs:
+        images: float32 (b, 3, px, px) in [0, 1], not normalised, on `device`.
+        labels: int64 (b,), class numbers of the group, on `device`.
+    """
+
+    def __init__(
+        self,
+        index: ImageIndex,
+        group: CellGroup,
+        trial: TrialConfig,
+        *,
+        epoch: int,
+        threads: int,
+        device: torch.device,
+        crop_on_device: bool | None = None,
+    ) -> None:
+        """Describe the batches; threads start with the iteration.
+
+        Args:
+            index: The training images.
+            group: Classes over `index`.
+            trial: Gives batch size, image size, augmentation, iterations per epoch and seed.
+            epoch: >= 0.
+            threads: Loader threads, >= 1.
+            device: Where the batches go.
+            crop_on_device: Crop there in batches, instead of per image in the threads; by default on CUDA.
+
+        Raises:
+            DataError: The group has fewer classes than a batch.
+            ImageError: While iterating, an image that cannot be read.
+        """
+        if group.num_classes < trial.batch_size:
+            raise DataError(
+                f"a group of {index.root} has {group.num_classes} classes, too few for one batch: lower "
+                f"trial.batch_size (now {trial.batch_size}) or trial.cells.min_images "
+                f"(now {trial.cells.min_images})"
+            )
+        stream = ShuffledStream(
+            group.num_classes,
+            trial.batch_size,
+            seed=trial.seed,
+            epoch=epoch,
+            salt=Salt.CLASS_ORDER,
+            drop_last=True,
+        )
+        crop_on_device = device.type == "cuda" if crop_on_device is None else crop_on_device
+        super().__init__(_ClassImages(index, trial, epoch, stream, device, crop_on_device, group), threads)
+
+    def _finish(self, loaded: Loaded) -> tuple[Tensor, Tensor]:
+        labels = torch.from_numpy(loaded.plan.labels).to(self._source.device, non_blocking=True)
+        return self._images(loaded), labels
+
+
+class TargetBatches(AugmentedBatches[Tensor]):
+    """An epoch's batches of unlabelled images, augmented like the training images with draws of their own.
+
+    Images come pass after pass, each pass in a new order; they may be of any size and fewer than a batch.
+
+    Iterating yields float32 (b, 3, px, px) in [0, 1], not normalised, on `device`.
+    """
+
+    def __init__(
+        self,
+        index: ImageIndex,
+        trial: TrialConfig,
+        *,
+        batch_size: int,
+        epoch: int,
+        threads: int,
+        device: torch.device,
+        crop_on_device: bool | None = None,
+    ) -> None:
+        """Describe the batches, as in `TrainingBatches`.
+
+        Raises:
+            DataError: The index is empty.
+            ImageError: While iterating, an image that cannot be read.
+        """
+        if len(index) == 0:
+            raise DataError(
+                f"{index.root} holds no image for data.target_domain; name another folder or null"
+            )
+        stream = ShuffledStream(
+            len(index), batch_size, seed=trial.seed, epoch=epoch, salt=Salt.TARGET_ORDER, drop_last=False
+        )
+        crop_on_device = device.type == "cuda" if crop_on_device is None else crop_on_device
+        super().__init__(_TargetImages(index, trial, epoch, stream, device, crop_on_device), threads)
+
+    def _finish(self, loaded: Loaded) -> Tensor:
+        return self._images(loaded)

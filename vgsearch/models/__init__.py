@@ -1,0 +1,1 @@
+"""Backbones, pooling, descriptor network, margin heads, gradient reversal and checkpoint folders."""

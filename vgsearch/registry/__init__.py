@@ -1,0 +1,1 @@
+"""Runs, checkpoints, versions and aliases: one interface, over MLflow and in memory."""

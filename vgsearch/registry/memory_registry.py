@@ -1,0 +1,290 @@
+"""The registry in memory: for tests, and for whoever wants no store. It forgets everything at the end."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import cast
+
+from vgsearch.errors import RegistryError
+from vgsearch.registry.checkpoint_files import (
+    WEIGHTS_FILE,
+    check_recorded,
+    copy_recorded,
+    file_sha256,
+    recorded_files,
+)
+from vgsearch.registry.names import (
+    CHAMPION_ALIAS,
+    COMPLETE_TAG,
+    EPOCH_TAG,
+    REASON_TAG,
+    STATE_TAG,
+    UID_TAG,
+    WEIGHTS_TAG,
+    check_key,
+    check_segment,
+    model_name,
+)
+from vgsearch.registry.params import flatten
+from vgsearch.registry.records import (
+    SEARCH_ENDS,
+    TRIAL_ENDS,
+    ModelVersion,
+    SearchRecord,
+    SearchState,
+    TrialRecord,
+    TrialState,
+    check_epoch,
+    check_last_state,
+    finite_metrics,
+)
+from vgsearch.registry.references import (
+    FolderReference,
+    VersionReference,
+    champion_of,
+    find_version,
+    nearest,
+    parse_reference,
+)
+
+
+@dataclass
+class _Run:
+    search: str
+    uid: str
+    run_id: str
+    label: str
+    params: dict[str, str]
+    state: str = "running"
+    tags: dict[str, str] = field(default_factory=dict)
+    history: dict[int, dict[str, float]] = field(default_factory=dict)
+    files: dict[str, bytes] = field(default_factory=dict)
+    started_at: datetime = field(default_factory=lambda: datetime.now(UTC))
+    ended_at: datetime | None = None
+
+    def reopen(self, params: Mapping[str, object], file: str, text: str) -> str:
+        """Run again; fill in what is not recorded yet."""
+        self.params = {**flatten(params), **self.params}
+        self.files[file] = text.encode()
+        self.state, self.ended_at = "running", None
+        self.tags.pop(REASON_TAG, None)
+        self.tags[STATE_TAG] = "running"
+        return self.run_id
+
+    def close(self, state: str, tags: Mapping[str, str]) -> None:
+        """End in `state`."""
+        self.tags.update({STATE_TAG: state, **checked(tags)})
+        self.state, self.ended_at = state, datetime.now(UTC)
+
+
+class MemoryRegistry:
+    """A `Registry` that lives in this object; recorded files lie in a temporary folder of its own."""
+
+    def __init__(self) -> None:
+        """Start empty."""
+        self._folder = tempfile.TemporaryDirectory(prefix="vgsearch-registry-")
+        self._searches: dict[str, _Run] = {}
+        self._trials: dict[tuple[str, str], _Run] = {}
+        self._versions: dict[str, list[ModelVersion]] = {}
+        self._champions: dict[str, str] = {}
+
+    def open_search(
+        self,
+        name: str,
+        *,
+        params: Mapping[str, object],
+        config_text: str,
+        tags: Mapping[str, str] | None = None,
+    ) -> str:
+        """See `Registry.open_search`."""
+        model_name(name)
+        run = self._searches.setdefault(name, _Run(name, "", f"search{len(self._searches)}", name, {}))
+        run.tags.update(checked(tags or {}))
+        return run.reopen(params, "config.yaml", config_text)
+
+    def open_trial(
+        self, search: str, uid: str, *, label: str, params: Mapping[str, object], spec_text: str
+    ) -> str:
+        """See `Registry.open_trial`."""
+        check_segment(uid, "a trial's uid")
+        self._search(search)
+        new = _Run(search, uid, f"trial{len(self._trials)}", label, {}, tags={UID_TAG: uid})
+        return self._trials.setdefault((search, uid), new).reopen(params, "trial.yaml", spec_text)
+
+    def log_epoch(self, run_id: str, epoch: int, metrics: Mapping[str, float]) -> None:
+        """See `Registry.log_epoch`."""
+        check_epoch(epoch)
+        run = self._run(run_id)
+        fresh = {check_key(name, "a metric's name"): value for name, value in finite_metrics(metrics).items()}
+        if fresh:
+            run.history[epoch] = {**fresh, **run.history.get(epoch, {})}
+
+    def record_checkpoint(
+        self,
+        run_id: str,
+        checkpoint: Path,
+        *,
+        search: str,
+        uid: str,
+        epoch: int,
+        tags: Mapping[str, str] | None = None,
+    ) -> ModelVersion:
+        """See `Registry.record_checkpoint`."""
+        name = model_name(search)
+        recorded_files(checkpoint)
+        check_segment(uid, "a trial's uid")
+        self._run(run_id)
+        sha256 = file_sha256(checkpoint / WEIGHTS_FILE)
+        versions = self._versions.setdefault(name, [])
+        for version in versions:
+            if (version.uid, version.epoch, version.weights_sha256) == (uid, check_epoch(epoch), sha256):
+                return self._with_aliases(version)
+        number = str(len(versions) + 1)
+        own = {UID_TAG: uid, EPOCH_TAG: str(check_epoch(epoch)), WEIGHTS_TAG: sha256, COMPLETE_TAG: sha256}
+        version = ModelVersion(
+            search, name, number, uid, run_id, epoch, sha256, {**checked(tags or {}), **own}
+        )
+        copy_recorded(checkpoint, self._kept(version))
+        versions.append(version)
+        return version
+
+    def finish_trial(
+        self, run_id: str, state: TrialState, *, reason: str = "", tags: Mapping[str, str] | None = None
+    ) -> None:
+        """See `Registry.finish_trial`."""
+        check_last_state(state, TRIAL_ENDS)
+        self._run(run_id).close(state, {**(tags or {}), **({REASON_TAG: reason} if reason else {})})
+
+    def finish_search(self, run_id: str, state: SearchState) -> None:
+        """See `Registry.finish_search`."""
+        check_last_state(state, SEARCH_ENDS)
+        self._run(run_id).close(state, {})
+
+    def set_champion(self, search: str, version: str) -> None:
+        """See `Registry.set_champion`."""
+        found = find_version(VersionReference(model_name(search), version, None), self)
+        self._champions[found.name] = found.version
+
+    def champion(self, search: str) -> ModelVersion:
+        """See `Registry.champion`."""
+        return champion_of(search, self.versions(search))
+
+    def versions(self, search: str) -> list[ModelVersion]:
+        """See `Registry.versions`."""
+        found = self.versions_of_model(model_name(search))
+        if not found:
+            self._search(search)
+        return found
+
+    def trials(self, search: str, *, metric_prefix: str = "") -> list[TrialRecord]:
+        """See `Registry.trials`."""
+        self._search(search)
+        return [
+            TrialRecord(
+                search=run.search,
+                uid=run.uid,
+                run_id=run.run_id,
+                label=run.label,
+                state=cast(TrialState, run.state),
+                reason=run.tags.get(REASON_TAG, ""),
+                params=dict(run.params),
+                tags=dict(run.tags),
+                history=_with_prefix(run.history, metric_prefix),
+                started_at=run.started_at,
+                ended_at=run.ended_at,
+            )
+            for (name, _), run in self._trials.items()
+            if name == search
+        ]
+
+    def searches(self) -> list[SearchRecord]:
+        """See `Registry.searches`."""
+        return [
+            SearchRecord(
+                name=run.search,
+                run_id=run.run_id,
+                state=cast(SearchState, run.state),
+                params=dict(run.params),
+                tags=dict(run.tags),
+                started_at=run.started_at,
+                ended_at=run.ended_at,
+            )
+            for run in self._searches.values()
+        ]
+
+    def download(self, reference: str, into: Path | None = None) -> Path:
+        """See `Registry.download`."""
+        parsed = parse_reference(reference)
+        if isinstance(parsed, FolderReference):
+            recorded_files(parsed.path)
+            folder = parsed.path
+        else:
+            version = find_version(parsed, self)
+            folder = check_recorded(self._kept(version), version.weights_sha256)
+        return folder if into is None else copy_recorded(folder, into)
+
+    def log_scores(
+        self,
+        run_id: str,
+        metrics: Mapping[str, float],
+        files: Mapping[str, bytes] | None = None,
+        *,
+        tags: Mapping[str, str] | None = None,
+    ) -> None:
+        """See `Registry.log_scores`."""
+        kept = {f"scores/{check_segment(name, 'a file name')}": data for name, data in (files or {}).items()}
+        fresh = {check_key(name, "a metric's name"): value for name, value in finite_metrics(metrics).items()}
+        run = self._run(run_id)
+        run.files.update(kept)
+        run.tags.update(checked(tags or {}))
+        if fresh:
+            run.history[0] = {**run.history.get(0, {}), **fresh}
+
+    def models(self) -> list[str]:
+        """Names of the registered models."""
+        return list(self._versions)
+
+    def versions_of_model(self, name: str) -> list[ModelVersion]:
+        """Versions of one registered model, with aliases."""
+        return [self._with_aliases(version) for version in self._versions.get(name, [])]
+
+    def versions_of_run(self, run_id: str) -> list[ModelVersion]:
+        """Versions recorded from one run."""
+        return [
+            each for name in self._versions for each in self.versions_of_model(name) if each.run_id == run_id
+        ]
+
+    def _with_aliases(self, version: ModelVersion) -> ModelVersion:
+        chosen = self._champions.get(version.name) == version.version
+        return replace(version, aliases=(CHAMPION_ALIAS,) if chosen else ())
+
+    def _kept(self, version: ModelVersion) -> Path:
+        return Path(self._folder.name) / version.name / version.version
+
+    def _search(self, search: str) -> _Run:
+        if search not in self._searches:
+            raise RegistryError(f"no search is named {search!r}; {nearest(search, self._searches)}")
+        return self._searches[search]
+
+    def _run(self, run_id: str) -> _Run:
+        for run in (*self._searches.values(), *self._trials.values()):
+            if run.run_id == run_id:
+                return run
+        raise RegistryError(f"there is no run {run_id!r}")
+
+
+def checked(tags: Mapping[str, str]) -> dict[str, str]:
+    """Return `tags` with their names checked."""
+    return {check_key(key, "a tag"): value for key, value in tags.items()}
+
+
+def _with_prefix(history: Mapping[int, Mapping[str, float]], prefix: str) -> dict[int, dict[str, float]]:
+    rows = {
+        epoch: {name: value for name, value in row.items() if name.startswith(prefix)}
+        for epoch, row in sorted(history.items())
+    }
+    return {epoch: row for epoch, row in rows.items() if row}

@@ -1,0 +1,276 @@
+"""The registry over MLflow. The process that the user started is the only one that writes."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from vgsearch.errors import CheckpointError, RegistryError
+from vgsearch.registry import mlflow_runs as runs
+from vgsearch.registry.checkpoint_files import (
+    WEIGHTS_FILE,
+    check_recorded,
+    copy_recorded,
+    file_sha256,
+    place_folder,
+    recorded_files,
+)
+from vgsearch.registry.mlflow_store import MlflowStore, local_part
+from vgsearch.registry.mlflow_versions import MlflowVersions, artifact_folder, version_record, write_version
+from vgsearch.registry.names import (
+    CHAMPION_ALIAS,
+    EPOCH_TAG,
+    EXPERIMENT_PREFIX,
+    KIND_TAG,
+    REASON_TAG,
+    SEARCH_TAG,
+    UID_TAG,
+    WEIGHTS_TAG,
+    check_segment,
+    experiment_name,
+    model_name,
+)
+from vgsearch.registry.records import (
+    SEARCH_ENDS,
+    TRIAL_ENDS,
+    ModelVersion,
+    SearchRecord,
+    SearchState,
+    TrialRecord,
+    TrialState,
+    check_epoch,
+    check_last_state,
+    finite_metrics,
+)
+from vgsearch.registry.references import (
+    FolderReference,
+    VersionReference,
+    champion_of,
+    find_version,
+    parse_reference,
+)
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+
+DOWNLOADS_FOLDER = "downloads"
+
+
+class MlflowRegistry:
+    """A `Registry` over the MLflow store of a home folder; see the protocol for the contract.
+
+    The store is `sqlite:///<home>/mlflow.db` with its artifacts in `<home>/artifacts`, unless
+    `tracking_uri` or `MLFLOW_TRACKING_URI` names a database or a server.
+    """
+
+    def __init__(self, home: Path, tracking_uri: str | None = None) -> None:
+        """Open the store; a fresh one is created under a lock, which takes seconds.
+
+        Raises:
+            RegistryError: It cannot be created, read or reached.
+        """
+        self._store = MlflowStore(home, tracking_uri)
+        self._opened: dict[str, tuple[str, str]] = {}
+        self._recorded: dict[str, dict[str, set[int]]] = {}
+
+    @property
+    def uri(self) -> str:
+        """The store's URI."""
+        return self._store.uri
+
+    def open_search(
+        self,
+        name: str,
+        *,
+        params: Mapping[str, object],
+        config_text: str,
+        tags: Mapping[str, str] | None = None,
+    ) -> str:
+        """See `Registry.open_search`."""
+        experiment_name(name)
+        with self._store.calls(f"cannot open search {name!r}") as client:
+            experiment_id = runs.open_experiment(self._store, client, name)
+            run = runs.open_run(client, experiment_id, {KIND_TAG: "search", SEARCH_TAG: name}, name)
+            runs.fill_run(client, run, params, config_text, "config.yaml", tags or {})
+            self._opened[name] = (experiment_id, run.info.run_id)
+            return str(run.info.run_id)
+
+    def open_trial(
+        self, search: str, uid: str, *, label: str, params: Mapping[str, object], spec_text: str
+    ) -> str:
+        """See `Registry.open_trial`."""
+        check_segment(uid, "a trial's uid")
+        with self._store.calls(f"cannot open trial {uid!r}") as client:
+            experiment_id, parent_id = self._parent(client, search)
+            identity = {
+                runs.PARENT_TAG: parent_id,
+                KIND_TAG: "trial",
+                SEARCH_TAG: search,
+                UID_TAG: uid,
+            }
+            run = runs.open_run(client, experiment_id, identity, label)
+            runs.fill_run(client, run, params, spec_text, "trial.yaml", {})
+            return str(run.info.run_id)
+
+    def log_epoch(self, run_id: str, epoch: int, metrics: Mapping[str, float]) -> None:
+        """See `Registry.log_epoch`."""
+        check_epoch(epoch)
+        with self._store.calls(f"cannot record epoch {epoch}") as client:
+            known = self._recorded_epochs(client, run_id, finite_metrics(metrics))
+            fresh = {
+                name: value for name, value in finite_metrics(metrics).items() if epoch not in known[name]
+            }
+            runs.log_metrics(client, run_id, epoch, fresh)
+            for name in fresh:
+                known[name].add(epoch)
+
+    def record_checkpoint(
+        self,
+        run_id: str,
+        checkpoint: Path,
+        *,
+        search: str,
+        uid: str,
+        epoch: int,
+        tags: Mapping[str, str] | None = None,
+    ) -> ModelVersion:
+        """See `Registry.record_checkpoint`."""
+        name = model_name(search)
+        files = recorded_files(checkpoint)
+        identity = {
+            UID_TAG: check_segment(uid, "a trial's uid"),
+            EPOCH_TAG: str(check_epoch(epoch)),
+            WEIGHTS_TAG: file_sha256(checkpoint / WEIGHTS_FILE),
+        }
+        with self._store.calls(f"cannot record checkpoint {checkpoint}") as client:
+            version = write_version(client, name, run_id, files, identity, tags or {})
+            return version_record(version, client.get_registered_model(name).aliases)
+
+    def finish_trial(
+        self, run_id: str, state: TrialState, *, reason: str = "", tags: Mapping[str, str] | None = None
+    ) -> None:
+        """See `Registry.finish_trial`."""
+        check_last_state(state, TRIAL_ENDS)
+        texts = {**(tags or {}), **({REASON_TAG: reason[: runs.REASON_CHARACTERS]} if reason else {})}
+        with self._store.calls("cannot close a trial") as client:
+            runs.close_run(client, run_id, state, texts)
+
+    def finish_search(self, run_id: str, state: SearchState) -> None:
+        """See `Registry.finish_search`."""
+        check_last_state(state, SEARCH_ENDS)
+        with self._store.calls("cannot close a search") as client:
+            runs.close_run(client, run_id, state, {})
+
+    def set_champion(self, search: str, version: str) -> None:
+        """See `Registry.set_champion`."""
+        with self._store.calls(f"cannot set the champion of {search!r}") as client:
+            wanted = VersionReference(model_name(search), version, None)
+            found = find_version(wanted, MlflowVersions(client))
+            client.set_registered_model_alias(found.name, CHAMPION_ALIAS, found.version)
+
+    def champion(self, search: str) -> ModelVersion:
+        """See `Registry.champion`."""
+        return champion_of(search, self.versions(search))
+
+    def versions(self, search: str) -> list[ModelVersion]:
+        """See `Registry.versions`."""
+        with self._store.calls(f"cannot list the versions of {search!r}") as client:
+            found = MlflowVersions(client).versions_of_model(model_name(search))
+            if not found:
+                runs.find_experiment(client, search)
+            return found
+
+    def trials(self, search: str, *, metric_prefix: str = "") -> list[TrialRecord]:
+        """See `Registry.trials`."""
+        with self._store.calls(f"cannot list the trials of {search!r}") as client:
+            experiment = runs.find_experiment(client, search)
+            found = runs.find_runs(client, experiment.experiment_id, {KIND_TAG: "trial", SEARCH_TAG: search})
+            return [runs.trial_record(client, search, run, metric_prefix) for run in found]
+
+    def searches(self) -> list[SearchRecord]:
+        """See `Registry.searches`."""
+        with self._store.calls("cannot list searches") as client:
+            records = []
+            for experiment in runs.search_experiments(client):
+                search = experiment.name.removeprefix(EXPERIMENT_PREFIX)
+                run = runs.find_search_run(client, experiment.experiment_id, search)
+                if run is not None:
+                    records.append(runs.search_record(search, run))
+            return records
+
+    def download(self, reference: str, into: Path | None = None) -> Path:
+        """See `Registry.download`."""
+        parsed = parse_reference(reference)
+        if isinstance(parsed, FolderReference):
+            recorded_files(parsed.path)
+            return parsed.path if into is None else copy_recorded(parsed.path, into)
+        with self._store.calls(f"cannot fetch {reference}") as client:
+            version = find_version(parsed, MlflowVersions(client))
+            folder = self._fetch(client, version)
+        return folder if into is None else copy_recorded(folder, into)
+
+    def log_scores(
+        self,
+        run_id: str,
+        metrics: Mapping[str, float],
+        files: Mapping[str, bytes] | None = None,
+        *,
+        tags: Mapping[str, str] | None = None,
+    ) -> None:
+        """See `Registry.log_scores`."""
+        for name in files or {}:
+            check_segment(name, "a file's name")
+        with self._store.calls("cannot record scores") as client, tempfile.TemporaryDirectory() as scratch:
+            for name, content in (files or {}).items():
+                path = Path(scratch) / name
+                path.write_bytes(content)
+                client.log_artifact(run_id, str(path), "scores")
+            known = client.get_run(run_id).data.metrics
+            changed = {name: value for name, value in metrics.items() if known.get(name) != value}
+            runs.log_metrics(client, run_id, 0, changed, tags)
+
+    def _parent(self, client: MlflowClient, search: str) -> tuple[str, str]:
+        """Return a search's experiment and parent run, from memory after the first time."""
+        if search not in self._opened:
+            experiment_id = str(runs.find_experiment(client, search).experiment_id)
+            run = runs.find_search_run(client, experiment_id, search)
+            if run is None:
+                raise RegistryError(f"search {search!r} has no run yet: open the search before its trials")
+            self._opened[search] = (experiment_id, str(run.info.run_id))
+        return self._opened[search]
+
+    def _recorded_epochs(
+        self, client: MlflowClient, run_id: str, names: Mapping[str, float]
+    ) -> dict[str, set[int]]:
+        """Return the recorded epochs of each metric; asked of the store once for each run and name."""
+        known = self._recorded.setdefault(run_id, {})
+        asked = [name for name in names if name not in known]
+        if asked:
+            stored = client.get_run(run_id).data.metrics
+            for name in asked:
+                points = client.get_metric_history(run_id, name) if name in stored else []
+                known[name] = {int(point.step) for point in points}
+        return known
+
+    def _fetch(self, client: MlflowClient, version: ModelVersion) -> Path:
+        """Return a local folder with a version's files: the recorded one, else a checked download."""
+        inside = artifact_folder(version)
+        run = client.get_run(version.run_id)
+        root = self._store.run_folder(version.search, version.run_id, run.info.artifact_uri)
+        if root is not None:
+            return check_recorded(local_part(root, inside), version.weights_sha256)
+        target = self._store.home / DOWNLOADS_FOLDER / version.run_id / Path(inside).name
+        if target.is_dir():
+            # A damaged copy is fetched again.
+            with suppress(CheckpointError):
+                return check_recorded(target, version.weights_sha256)
+
+        def fill(scratch: Path) -> Path:
+            with self._store.calls(f"cannot download {version.reference}"):
+                got = Path(client.download_artifacts(version.run_id, inside, str(scratch)))
+            return check_recorded(got, version.weights_sha256)
+
+        return place_folder(fill, target)

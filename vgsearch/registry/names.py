@@ -1,0 +1,83 @@
+"""Names and tags of the registry, and the rules they follow."""
+
+from __future__ import annotations
+
+import posixpath
+import re
+
+from vgsearch.errors import RegistryError
+
+CHAMPION_ALIAS = "champion"
+
+SEARCH_TAG = "vgsearch.search"
+KIND_TAG = "vgsearch.kind"
+UID_TAG = "vgsearch.uid"
+STATE_TAG = "vgsearch.state"
+REASON_TAG = "vgsearch.reason"
+TEXT_TAG = "vgsearch.config_sha256"
+EPOCH_TAG = "vgsearch.epoch"
+WEIGHTS_TAG = "vgsearch.weights_sha256"
+FOLDER_TAG = "vgsearch.artifact_path"
+COMPLETE_TAG = "vgsearch.complete"
+
+MODEL_PREFIX = "vgsearch-"
+EXPERIMENT_PREFIX = "vgsearch/"
+
+_SEGMENT = re.compile(r"[A-Za-z0-9._-]{1,128}")
+_KEY = re.compile(r"[A-Za-z0-9_\-. :/]{1,250}")
+_NOT_IN_KEYS = re.compile(r"[^A-Za-z0-9_\-. :/]")
+
+
+def check_segment(value: str, what: str) -> str:
+    """Return `value` if it can stand as one path segment.
+
+    Raises:
+        RegistryError: It is empty, over 128 characters, made of dots alone, or holds anything but
+            letters, digits, dot, underscore and hyphen.
+    """
+    if not _SEGMENT.fullmatch(value) or not value.strip("."):
+        raise RegistryError(
+            f"{what} may hold only letters, digits, '.', '_' and '-' (1 to 128 of them, not dots alone), "
+            f"but got {value[:160]!r}"
+        )
+    return value
+
+
+def check_key(key: str, what: str) -> str:
+    """Return `key` if MLflow takes it as the name of a metric, parameter or tag.
+
+    Raises:
+        RegistryError: A character MLflow forbids (such as '@'), over 250 characters, or a form that
+            would be another name as a file path ('a//b', '/a', 'a/../b').
+    """
+    absolute_or_up = key.startswith(("/", "..")) or posixpath.normpath(key or "/") != key or key == "."
+    if not _KEY.fullmatch(key) or absolute_or_up:
+        raise RegistryError(
+            f"{what} may hold only letters, digits and '_-. :/' (1 to 250, a plain relative path), "
+            f"but got {key[:260]!r}"
+        )
+    return key
+
+
+def safe_key(key: str) -> str:
+    """Rewrite a configuration key so that MLflow takes it: forbidden characters become '_'."""
+    kept = _NOT_IN_KEYS.sub("_", key)[:250]
+    try:
+        return check_key(kept, "a key")
+    except RegistryError:
+        return ("_" + kept.replace("/", "_"))[:250]
+
+
+def model_name(search: str) -> str:
+    """Name of the registered model of a search."""
+    return MODEL_PREFIX + check_segment(search, "a search's name")
+
+
+def experiment_name(search: str) -> str:
+    """Name of the MLflow experiment of a search."""
+    return EXPERIMENT_PREFIX + check_segment(search, "a search's name")
+
+
+def search_of_model(name: str) -> str:
+    """Name of the search whose registered model is `name`."""
+    return name.removeprefix(MODEL_PREFIX)

@@ -1,0 +1,162 @@
+"""The interface of a registry. Its docstrings are the contract that every implementation is tested by."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Protocol
+
+from vgsearch.registry.records import ModelVersion, SearchRecord, SearchState, TrialRecord, TrialState
+
+
+class Registry(Protocol):
+    """Runs, checkpoints and versions of searches.
+
+    One process writes to a search at a time (the driver, under the search's own lock); many may read.
+    Calls come from one thread at a time. Every write is idempotent: after a kill at any point the
+    same call finishes what is missing and duplicates nothing.
+
+    Names of searches, trials and files are plain path segments: 1 to 128 of letters, digits and
+    `._-`. Names of metrics, parameters and tags hold letters, digits and `_-. :/`.
+
+    Every method raises `RegistryError` when the store cannot be reached or a name breaks these
+    rules, and `StorageError` when a local file cannot be written.
+    """
+
+    def open_search(
+        self,
+        name: str,
+        *,
+        params: Mapping[str, object],
+        config_text: str,
+        tags: Mapping[str, str] | None = None,
+    ) -> str:
+        """Create the experiment and parent run of a search, or find and re-open them.
+
+        Args:
+            name: The search's name.
+            params: Its configuration, nested as it likes; recorded flat, and only once: a parameter
+                that is recorded keeps its first value.
+            config_text: The whole configuration, kept as artifact `config.yaml` (the latest one).
+            tags: More tags of the parent run; these are updated.
+
+        Returns:
+            The parent run's id, the same for every call with this name.
+        """
+
+    def open_trial(
+        self, search: str, uid: str, *, label: str, params: Mapping[str, object], spec_text: str
+    ) -> str:
+        """Create the child run of a trial, or find it by its uid and re-open it ("running" again).
+
+        Args:
+            search: A search that `open_search` has opened.
+            uid: The trial's own name.
+            label: Run name for people; kept from the first call.
+            params: The decided configuration, recorded as in `open_search`.
+            spec_text: The whole specification, kept as artifact `trial.yaml`.
+
+        Returns:
+            The child run's id, the same for every call with this search and uid.
+        """
+
+    def log_epoch(self, run_id: str, epoch: int, metrics: Mapping[str, float]) -> None:
+        """Record the metrics of one completed epoch, in one batch.
+
+        A metric that is already recorded for this epoch keeps its first value, so repeating an epoch
+        is a no-op. NaN and infinities are left out.
+
+        Args:
+            run_id: A trial's run.
+            epoch: Completed epochs, from 1.
+            metrics: Values by name, such as `val/recall_at_1` (MLflow forbids '@').
+        """
+
+    def record_checkpoint(
+        self,
+        run_id: str,
+        checkpoint: Path,
+        *,
+        search: str,
+        uid: str,
+        epoch: int,
+        tags: Mapping[str, str] | None = None,
+    ) -> ModelVersion:
+        """Keep a checkpoint folder and make it a version of `vgsearch-<search>`.
+
+        Weights, `trial.yaml`, `metrics.json` and `*.npz` are copied; `training_state.pt` never is.
+        The same (uid, epoch, weights) is recorded once. A version is offered by `versions`,
+        `champion` and `download` only when its files and tags are complete. An earlier version of
+        the same trial stays as it is. Record an epoch only when it is its trial's best so far:
+        `runs:/<id>` takes the newest recorded epoch for the best.
+
+        Args:
+            run_id: The trial's run.
+            checkpoint: Folder with `model.safetensors`, `trial.yaml` and `metrics.json`.
+            search: Name of the search.
+            uid: The trial.
+            epoch: Completed epochs, from 1.
+            tags: What is worth finding beside the weights: architecture, recalls, data fingerprint.
+
+        Raises:
+            CheckpointError: A required file is missing.
+        """
+
+    def finish_trial(
+        self, run_id: str, state: TrialState, *, reason: str = "", tags: Mapping[str, str] | None = None
+    ) -> None:
+        """Close a trial's run: complete, stopped (early), failed or out_of_memory, and why."""
+
+    def finish_search(self, run_id: str, state: SearchState) -> None:
+        """Close a search's parent run: complete, interrupted or failed."""
+
+    def set_champion(self, search: str, version: str) -> None:
+        """Move the alias `champion` to a complete version, by its number as text."""
+
+    def champion(self, search: str) -> ModelVersion:
+        """Return the version with the alias `champion`; `RegistryError` if none has it yet."""
+
+    def versions(self, search: str) -> list[ModelVersion]:
+        """Return the complete versions of a search by number; `RegistryError` for an unknown search."""
+
+    def trials(self, search: str, *, metric_prefix: str = "") -> list[TrialRecord]:
+        """Return the trials of a search in the order they were opened.
+
+        Args:
+            search: Name of the search; an unknown one is a `RegistryError`.
+            metric_prefix: Read only metrics whose name starts so: each costs a request per trial.
+        """
+
+    def searches(self) -> list[SearchRecord]:
+        """Return all searches in the order they were opened."""
+
+    def download(self, reference: str, into: Path | None = None) -> Path:
+        """Bring a checkpoint to a local folder with `model.safetensors`, `trial.yaml`, `metrics.json`.
+
+        Args:
+            reference: `runs:/<id>` (that run's best recorded checkpoint), `models:/<name>@<alias>`,
+                `models:/<name>/<version>`, or a checkpoint folder.
+            into: Copy it to this folder, replacing one that is there; None gives a folder that must
+                not be written to: the recorded one itself where it is on this machine.
+
+        Raises:
+            RegistryError: The reference names nothing; the message lists what there is.
+            CheckpointError: The files are not those that were recorded.
+        """
+
+    def log_scores(
+        self,
+        run_id: str,
+        metrics: Mapping[str, float],
+        files: Mapping[str, bytes] | None = None,
+        *,
+        tags: Mapping[str, str] | None = None,
+    ) -> None:
+        """Record scores that belong to no epoch (test recalls): metrics at step 0, files, tags.
+
+        Args:
+            run_id: Any run.
+            metrics: Values by name; an unchanged value is not recorded again.
+            files: Contents by file name, kept as artifacts `scores/<name>`.
+            tags: More tags of the run.
+        """

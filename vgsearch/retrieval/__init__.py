@@ -1,0 +1,1 @@
+"""Scoring: images become descriptors, descriptors find neighbours, neighbours make recalls with intervals."""

@@ -1,0 +1,113 @@
+"""Descriptors of a whole index: images of one size together, decoded ahead, one matrix in index order."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import nn
+
+from vgsearch.config.search import EvalConfig
+from vgsearch.data.index import ImageIndex
+from vgsearch.errors import DataError, DivergedError
+from vgsearch.models.precision import Precision, autocast
+from vgsearch.retrieval.batch_plan import plan_batches
+from vgsearch.retrieval.device_feed import DescriptorReturn, on_device
+from vgsearch.retrieval.image_loader import load_batches, network_sizes
+
+
+def extract_descriptors(
+    network: nn.Module,
+    index: ImageIndex,
+    *,
+    eval_config: EvalConfig,
+    device: torch.device,
+    precision: Precision,
+    loader_threads: int = 2,
+    progress: Callable[[int], None] | None = None,
+) -> NDArray[np.float32]:
+    """Describe every image of `index`.
+
+    Args:
+        network: maps uint8 (b, 3, h, w) to float (b, d) of norm 1; on `device` already. It runs in eval
+            mode and every module is left in the mode it was in.
+        index: n images, at least one, of any sizes.
+        eval_config: `resize_px` (shorter side, null keeps sizes) and `batch_size`.
+        device: where the network is.
+        precision: autocast's number format.
+        loader_threads: decoding threads.
+        progress: called with the number of images just finished.
+
+    Returns:
+        float32 (n, d), C-contiguous, rows of norm 1 in index order. A row depends on its image alone, up to
+        the rounding of `precision`.
+
+    Raises:
+        ImageError: an image cannot be read; the message names it.
+        DataError: the index is empty.
+        DivergedError: a descriptor is NaN or infinite; the message names the image.
+    """
+    if len(index) == 0:
+        raise DataError(f"an index of at least one image is needed to describe it, got none in {index.root}")
+    sizes_px = network_sizes(index, eval_config.resize_px, loader_threads)
+    batches = load_batches(
+        index,
+        list(plan_batches(sizes_px, eval_config.batch_size)),
+        resize_px=eval_config.resize_px,
+        threads=loader_threads,
+        pin_memory=device.type == "cuda",
+    )
+    gathered = _Gathered(index, precision, progress)
+    returning = DescriptorReturn(device)
+    # Autocast encloses the loop: it keeps its half-precision copies of the weights until it is left.
+    with closing(batches), evaluating(network), autocast(precision, device):
+        for batch in on_device(batches, device):
+            with torch.inference_mode():
+                described = network(batch.images)
+            for ids, rows in returning.send(batch.ids, described):
+                gathered.put(ids, rows)
+        for ids, rows in returning.rest():
+            gathered.put(ids, rows)
+    return gathered.descriptors
+
+
+class _Gathered:
+    """The matrix under way; its width is known with the first batch."""
+
+    def __init__(
+        self, index: ImageIndex, precision: Precision, progress: Callable[[int], None] | None
+    ) -> None:
+        self.descriptors: NDArray[np.float32] = np.empty((0, 0), dtype=np.float32)
+        self._index = index
+        self._precision = precision
+        self._progress = progress
+
+    def put(self, ids: NDArray[np.int64], rows: NDArray[np.float32]) -> None:
+        """Store rows, float32 (b, d), at `ids`; `DivergedError` if one is not finite."""
+        finite = np.isfinite(rows).all(axis=1)
+        if not finite.all():
+            image = self._index.absolute(int(ids[np.argmin(finite)]))
+            raise DivergedError(
+                f"descriptors must be finite, but the network gives NaN or infinity for {image} "
+                f"(precision={self._precision.name}); its weights diverged, or try precision: fp32"
+            )
+        if self.descriptors.size == 0:
+            self.descriptors = np.empty((len(self._index), rows.shape[1]), dtype=np.float32)
+        self.descriptors[ids] = rows
+        if self._progress is not None:
+            self._progress(len(ids))
+
+
+@contextmanager
+def evaluating(network: nn.Module) -> Iterator[None]:
+    """Eval mode inside; outside, each module's own mode again (frozen parts may differ from the rest)."""
+    modes = [(module, module.training) for module in network.modules()]
+    network.eval()
+    try:
+        yield
+    finally:
+        for module, mode in modes:
+            module.training = mode

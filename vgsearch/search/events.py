@@ -1,0 +1,38 @@
+"""What a search tells whoever watches it: one event for each step of a trial."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+TrialState = Literal["running", "complete", "stopped", "failed", "out_of_memory"]
+
+
+@dataclass(frozen=True)
+class TrialEvent:
+    """A trial's standing after something happened to it.
+
+    `value` is the objective of the latest epoch and `best` the highest so far, both in percent;
+    `num_queries` is the number of queries behind them (0 where several splits are averaged).
+    """
+
+    number: int
+    uid: str
+    state: TrialState
+    epoch: int
+    epochs: int
+    settings: Mapping[str, object] = field(default_factory=dict)
+    value: float | None = None
+    best: float | None = None
+    best_epoch: int | None = None
+    num_queries: int = 0
+    seconds: float = 0.0
+    reason: str = ""
+
+
+Watcher = Callable[[TrialEvent], None]
+
+
+def nobody(event: TrialEvent) -> None:
+    """Watch nothing."""

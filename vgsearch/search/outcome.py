@@ -1,0 +1,102 @@
+"""What became of each trial, read from the study and from its best checkpoint's per-query results."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from optuna.trial import FrozenTrial
+
+from vgsearch.config.document import SearchDocument
+from vgsearch.config.trial import TrialConfig
+from vgsearch.errors import VgsearchError
+from vgsearch.models.checkpoint import latest_checkpoint, read_metrics
+from vgsearch.retrieval.recall import RetrievalResult
+from vgsearch.search.proposal import decide_again
+from vgsearch.search.study import REASON, STATE, UID
+
+
+@dataclass(frozen=True)
+class TrialOutcome:
+    """One trial of a search.
+
+    Attributes:
+        state: running, complete, stopped, failed or out_of_memory.
+        best: highest objective of its epochs, in percent; None if no epoch was finished.
+        results: per-query results of the best epoch by selection split.
+        seconds: time spent in its epochs, over all its processes.
+    """
+
+    number: int
+    uid: str
+    state: str
+    reason: str
+    trial: TrialConfig
+    epochs_done: int
+    best: float | None
+    best_epoch: int | None
+    checkpoint: Path | None
+    results: Mapping[str, RetrievalResult]
+    seconds: float
+
+
+def trial_outcomes(trials: Sequence[FrozenTrial], home: Path, document: SearchDocument) -> list[TrialOutcome]:
+    """All trials, best first; those without a finished epoch come last. Equals stand in order of number."""
+    outcomes = [_outcome(trial, home, document) for trial in trials]
+    return sorted(outcomes, key=lambda o: (-(o.best if o.best is not None else -1.0), o.number))
+
+
+def best_checkpoint(trial_folder: Path) -> Path | None:
+    """The checkpoint of a trial's best epoch, or None if no epoch was finished."""
+    latest = latest_checkpoint(trial_folder)
+    if latest is None:
+        return None
+    return trial_folder / f"epoch_{int(str(read_metrics(latest)['best_epoch'])):04d}"
+
+
+def _outcome(stored: FrozenTrial, home: Path, document: SearchDocument) -> TrialOutcome:
+    uid = str(stored.user_attrs[UID])
+    values = stored.intermediate_values
+    best_epoch = max(values, key=lambda epoch: (values[epoch], -epoch), default=None)
+    checkpoint = None
+    results: dict[str, RetrievalResult] = {}
+    seconds = 0.0
+    folder = home / "trials" / uid
+    latest = latest_checkpoint(folder)
+    if latest is not None:
+        seconds = _seconds(read_metrics(latest))
+    if best_epoch is not None and (folder / f"epoch_{best_epoch:04d}").is_dir():
+        checkpoint = folder / f"epoch_{best_epoch:04d}"
+        results = _results(checkpoint)
+    return TrialOutcome(
+        number=stored.number,
+        uid=uid,
+        state=str(stored.user_attrs.get(STATE, "running")),
+        reason=str(stored.user_attrs.get(REASON, "")),
+        trial=TrialConfig.model_validate(decide_again(document.space, stored)),
+        epochs_done=len(values),
+        best=None if best_epoch is None else values[best_epoch],
+        best_epoch=best_epoch,
+        checkpoint=checkpoint,
+        results=results,
+        seconds=seconds,
+    )
+
+
+def _seconds(metrics: Mapping[str, object]) -> float:
+    history = metrics.get("history")
+    if not isinstance(history, list):
+        return 0.0
+    return sum(float(entry["seconds"]) for entry in history)
+
+
+def _results(checkpoint: Path) -> dict[str, RetrievalResult]:
+    results = {}
+    for file in sorted(checkpoint.glob("val*.npz")):
+        split = file.stem.removeprefix("val").removeprefix("__")
+        try:
+            results[split] = RetrievalResult.from_npz(file)
+        except VgsearchError:
+            continue  # a damaged side file costs the table its interval, not the search its end
+    return results

@@ -1,0 +1,120 @@
+"""The Ray actor that trains: one trial at a time, one epoch a step, warm from trial to trial.
+
+Our own errors are caught here and sent as results, so that Tune never retries them blindly; what Tune does
+retry is a dead process. The checkpoints are on disk already, so Tune gets none.
+"""
+
+from __future__ import annotations
+
+import traceback
+from pathlib import Path
+from typing import Any
+
+import torch
+from ray.tune import Trainable
+
+from vgsearch.config.search import TrialSpec
+from vgsearch.errors import DivergedError, VgsearchError
+from vgsearch.search.messages import WorkerMessage, plain_report
+from vgsearch.training.reset import reset_process
+from vgsearch.training.trainer import Trainer
+
+# A worker that dies this often inside one epoch (killed for memory, a broken driver) will die again.
+MAX_DEATHS_PER_EPOCH = 3
+
+
+class TrialActor(Trainable):  # type: ignore[misc]
+    """Trains the trial in `config["spec"]` in the folder `config["trials"]/<uid>`."""
+
+    def setup(self, config: dict[str, Any]) -> None:
+        """Take the first trial."""
+        self._take(config)
+
+    def reset_config(self, new_config: dict[str, Any]) -> bool:
+        """Take another trial in the same warm process."""
+        self._drop()
+        self._take(new_config)
+        return True
+
+    def step(self) -> dict[str, Any]:
+        """Train one epoch and send the trial's epochs so far.
+
+        The first step of a trial that has epochs on disk sends them before it trains: the driver may not
+        have heard of the last one, and may want to stop there.
+        """
+        try:
+            if self._trainer is None:
+                self._trainer = self._open_trainer()
+                if self._trainer.reports:
+                    return self._result(self._trainer)
+            if not self._trainer.finished:
+                self._trainer.train_epoch()
+                self._deaths.unlink(missing_ok=True)
+            return self._result(self._trainer)
+        except torch.cuda.OutOfMemoryError as error:
+            torch.cuda.empty_cache()
+            return self._failure(f"out of GPU memory: {_first_line(error)}", out_of_memory=True)
+        except MemoryError as error:
+            return self._failure(f"out of memory: {_first_line(error)}", out_of_memory=True)
+        except (DivergedError, VgsearchError) as error:
+            return self._failure(_first_line(error))
+        except Exception as error:
+            (self._folder / "traceback.txt").write_text(traceback.format_exc())
+            where = self._folder / "traceback.txt"
+            return self._failure(f"{type(error).__name__}: {_first_line(error)} (see {where})")
+
+    def cleanup(self) -> None:
+        """Stop the loader's threads."""
+        self._drop()
+
+    def _take(self, config: dict[str, Any]) -> None:
+        reset_process()
+        self._spec = TrialSpec.model_validate_json(config["spec"])
+        self._threads = int(config["threads"])
+        self._folder = Path(config["trials"]) / self._spec.uid
+        self._deaths = self._folder / "deaths"
+        self._trainer: Trainer | None = None
+
+    def _open_trainer(self) -> Trainer:
+        self._folder.mkdir(parents=True, exist_ok=True)
+        # Counted up on opening and cleared by an epoch: what is left over are processes that died.
+        deaths = int(self._deaths.read_text() or 0) if self._deaths.exists() else 0
+        if deaths >= MAX_DEATHS_PER_EPOCH:
+            raise VgsearchError(f"its worker died {deaths} times without finishing an epoch")
+        self._deaths.write_text(str(deaths + 1))
+        return Trainer(self._spec, self._folder, threads=self._threads)
+
+    def _drop(self) -> None:
+        trainer = getattr(self, "_trainer", None)
+        if trainer is not None:
+            trainer.close()
+        self._trainer = None
+
+    def _result(self, trainer: Trainer) -> dict[str, Any]:
+        message = WorkerMessage(
+            uid=self._spec.uid,
+            epochs=tuple(plain_report(report) for report in trainer.reports),
+            num_queries=0,
+        )
+        return message.as_result()
+
+    def _failure(self, reason: str, *, out_of_memory: bool = False) -> dict[str, Any]:
+        reports = self._trainer.reports if self._trainer is not None else []
+        message = WorkerMessage(
+            uid=self._spec.uid,
+            epochs=tuple(plain_report(report) for report in reports),
+            failed=reason,
+            out_of_memory=out_of_memory,
+        )
+        self._drop()
+        return message.as_result()
+
+
+def _objective_split(objective: str) -> str:
+    """The split in `val/<split>/recall_at_N`; empty for `val/recall_at_N`."""
+    parts = objective.split("/")
+    return parts[1] if len(parts) == 3 else ""
+
+
+def _first_line(error: BaseException) -> str:
+    return str(error).strip().split("\n", 1)[0]

@@ -1,0 +1,146 @@
+"""Ray Tune's searcher and scheduler, both of them thin: they ask the ledger.
+
+Tune asks the scheduler about a result before it tells the searcher, so the scheduler is where a result is
+recorded and judged. Both objects are pickled when a Tuner is made and by Tune's snapshots, which we never
+restore from; the ledger, which holds files and locks, stays out of the pickle.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from ray.tune import Callback, Stopper
+from ray.tune.schedulers import FIFOScheduler, TrialScheduler
+from ray.tune.search import Searcher
+
+from vgsearch.search.ledger import Ledger
+from vgsearch.search.messages import WorkerMessage
+
+
+class Desk:
+    """Where Tune's hooks reach the ledger; keeps the first error, which Tune would take for a trial's."""
+
+    def __init__(self, ledger: Ledger, limit: int | None) -> None:
+        self.ledger = ledger
+        self.limit = limit
+        self.fatal: BaseException | None = None
+        self.interrupted = False
+
+    def guarded(self, action: Callable[[], Any], otherwise: Any) -> Any:
+        """Run `action`; on an error remember it, answer `otherwise`, and let the search wind down."""
+        if self.fatal is not None:
+            return otherwise
+        try:
+            return action()
+        except Exception as error:
+            self.fatal = error
+            return otherwise
+
+    @property
+    def must_stop(self) -> bool:
+        """Whether the search should wind down now."""
+        return self.interrupted or self.fatal is not None
+
+
+class _Deskless:
+    """Leaves the desk out of pickles; see the module."""
+
+    desk: Desk
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {key: value for key, value in self.__dict__.items() if key != "desk"}
+
+
+class LedgerSearcher(_Deskless, Searcher):  # type: ignore[misc]
+    """Hands the ledger's proposals to Tune."""
+
+    def __init__(self, desk: Desk) -> None:
+        super().__init__()
+        self.desk = desk
+
+    def suggest(self, trial_id: str) -> Any:
+        """Give the next trial's config, None to wait, or FINISHED."""
+        if self.desk.must_stop:
+            return Searcher.FINISHED
+        if self.desk.limit is not None and self.desk.ledger.num_running >= self.desk.limit:
+            return None
+        spec = self.desk.guarded(self.desk.ledger.next_spec, None)
+        if spec is None:
+            return Searcher.FINISHED
+        return {"uid": spec.uid, "spec": spec.model_dump_json()}
+
+    def on_trial_complete(self, trial_id: str, result: Any = None, error: bool = False) -> None:
+        """Nothing to do: the scheduler has recorded how the trial ended."""
+
+    def save(self, checkpoint_path: str) -> None:
+        """Nothing to save: the study is the state."""
+
+    def restore(self, checkpoint_path: str) -> None:
+        """Never used: a resumed search starts a fresh Tuner over the study."""
+
+
+class LedgerScheduler(_Deskless, FIFOScheduler):  # type: ignore[misc]
+    """Records each result in the ledger and passes its verdict on."""
+
+    def __init__(self, desk: Desk) -> None:
+        super().__init__()
+        self.desk = desk
+
+    def on_trial_result(self, tune_controller: Any, trial: Any, result: dict[str, Any]) -> str:
+        """Continue or stop, as the ledger says."""
+        message = WorkerMessage.from_result(result)
+        if message is None:
+            return str(TrialScheduler.CONTINUE)
+        goes_on = self.desk.guarded(lambda: self.desk.ledger.receive(message), False)
+        return str(TrialScheduler.CONTINUE if goes_on else TrialScheduler.STOP)
+
+    def on_trial_error(self, tune_controller: Any, trial: Any) -> None:
+        """A worker's death that Tune will not retry."""
+        uid = str(trial.config["uid"])
+        reason = "its worker died again and again without finishing an epoch"
+        self.desk.guarded(lambda: self.desk.ledger.lost(uid, reason), None)
+
+
+class DeskStopper(Stopper):  # type: ignore[misc]
+    """Ends the Tune run on a signal or after a driver's error."""
+
+    def __init__(self, desk: Desk) -> None:
+        self.desk = desk
+
+    def __call__(self, trial_id: str, result: dict[str, Any]) -> bool:
+        """No trial is stopped here; the scheduler does that."""
+        return False
+
+    def stop_all(self) -> bool:
+        """Say whether the whole run ends."""
+        return self.desk.must_stop
+
+    def __reduce__(self) -> Any:
+        return (_never_stop, ())
+
+
+class _NeverStop(Stopper):  # type: ignore[misc]
+    def __call__(self, trial_id: str, result: dict[str, Any]) -> bool:
+        return False
+
+    def stop_all(self) -> bool:
+        return False
+
+
+def _never_stop() -> Stopper:
+    return _NeverStop()
+
+
+class Heartbeat(Callback):  # type: ignore[misc]
+    """Calls `beat` in Tune's loop, so that a live table moves while an epoch trains."""
+
+    def __init__(self, beat: Callable[[], None]) -> None:
+        self.beat = beat
+
+    def on_step_end(self, iteration: int, trials: list[Any], **info: Any) -> None:
+        """Beat once for each turn of Tune's loop."""
+        self.beat()
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {}

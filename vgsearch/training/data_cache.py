@@ -1,0 +1,97 @@
+"""The data of a trial, kept in the process: reused workers train many trials on the same folders."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+
+from vgsearch.config.search import DataConfig
+from vgsearch.config.trial import CellsConfig, TrialConfig
+from vgsearch.data.cells import CellGroup, assign_groups
+from vgsearch.data.index import ImageIndex, index_folder
+from vgsearch.data.retrieval_set import RetrievalSet, load_retrieval_set
+from vgsearch.errors import DataError
+
+
+@dataclass(frozen=True)
+class TrialData:
+    """What a trial trains and selects on.
+
+    Attributes:
+        train: index of the training photos.
+        groups: the CosPlace groups that take turns, in order.
+        val: selection splits by name ("" for the single unnamed one).
+        target: index of the unlabelled photos of the target domain, where the trial adapts to one.
+    """
+
+    train: ImageIndex
+    groups: list[CellGroup]
+    val: dict[str, RetrievalSet]
+    target: ImageIndex | None
+
+
+def load_trial_data(data: DataConfig, trial: TrialConfig) -> TrialData:
+    """Index the folders of a trial, or take them from this process's cache.
+
+    Raises:
+        DataError: a folder is missing or empty, names carry no coordinates, no class is left, a split has no
+            positive, or `trial.domain` is set without `data.target_domain`.
+    """
+    train = _index(data.train)
+    return TrialData(
+        train=train,
+        groups=_groups(data.train, trial.cells),
+        val=load_val_sets(data),
+        target=_target(data, trial),
+    )
+
+
+def load_val_sets(data: DataConfig) -> dict[str, RetrievalSet]:
+    """The selection splits by name.
+
+    Raises:
+        DataError: as `load_retrieval_set`.
+    """
+    return {
+        split: load_split(folder, data.positive_distance_m, split or "val")
+        for split, folder in data.val_splits.items()
+    }
+
+
+@lru_cache(maxsize=16)
+def load_split(folder: str, positive_distance_m: float, name: str) -> RetrievalSet:
+    """One retrieval set under the name by which scores are reported.
+
+    Raises:
+        DataError: as `load_retrieval_set`.
+    """
+    return load_retrieval_set(Path(folder), positive_distance_m, name=name)
+
+
+def clear_data_cache() -> None:
+    """Forget every folder: the next trial looks at the disk again."""
+    for cached in (_index, _groups, load_split):
+        cached.cache_clear()
+
+
+@lru_cache(maxsize=4)
+def _index(folder: str) -> ImageIndex:
+    return index_folder(Path(folder))
+
+
+@lru_cache(maxsize=8)
+def _groups(folder: str, cells: CellsConfig) -> list[CellGroup]:
+    return assign_groups(_index(folder), cells)
+
+
+def _target(data: DataConfig, trial: TrialConfig) -> ImageIndex | None:
+    # The inline placement reverses the place loss itself and needs no second domain.
+    if trial.domain is None or trial.domain.placement == "inline":
+        return None
+    if data.target_domain is None:
+        raise DataError(
+            "trial.domain needs photos of the target domain: set data.target_domain to their folder, or "
+            "trial.domain to null"
+        )
+    return _index(data.target_domain)

@@ -1,0 +1,123 @@
+"""The trainable parts of a trial: built fresh, or restored from a checkpoint."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from vgsearch.config.trial import TrialConfig
+from vgsearch.models.checkpoint import load_network, load_training_state
+from vgsearch.models.network import DescriptorNetwork, build_network
+from vgsearch.models.precision import Precision
+from vgsearch.training import state as training_state
+from vgsearch.training.domain_step import DomainStep
+from vgsearch.training.groups import GroupClassifiers
+from vgsearch.training.optimizers import build_adam
+from vgsearch.training.step import TrainingStep
+
+
+@dataclass(frozen=True)
+class TrialParts:
+    """Network, margin heads, domain classifier and their optimizers.
+
+    Attributes:
+        network: in channels_last, on the device.
+        forward: the network, or its compiled form where `trial.compile` is set.
+        optimizer: Adam at `trial.lr` over the network's trainable parameters.
+        classifiers: margin head and Adam of each group.
+        domain: domain classifier and its Adam, or None.
+        scaler: enabled for fp16 on CUDA alone.
+    """
+
+    network: DescriptorNetwork
+    forward: Callable[[torch.Tensor], torch.Tensor]
+    optimizer: torch.optim.Optimizer
+    classifiers: GroupClassifiers
+    domain: DomainStep | None
+    scaler: torch.amp.GradScaler
+
+    def step_on(self, group: int, precision: Precision, device: torch.device) -> TrainingStep:
+        """The training step of a group; its margin head moves to the device."""
+        head, head_optimizer = self.classifiers.activate(group)
+        return TrainingStep(
+            forward=self.forward,
+            optimizer=self.optimizer,
+            head=head,
+            head_optimizer=head_optimizer,
+            scaler=self.scaler,
+            precision=precision,
+            device=device,
+            domain=self.domain,
+        )
+
+    def release_gradients(self) -> None:
+        """Free all gradients: scoring needs the memory more."""
+        self.network.zero_grad(set_to_none=True)
+        self.classifiers.release_gradients()
+        if self.domain is not None:
+            self.domain.classifier.zero_grad(set_to_none=True)
+
+    def training_state(self, epoch: int) -> dict[str, Any]:
+        """All but the weights, for `training_state.pt`."""
+        return training_state.capture(epoch, self.optimizer, self.classifiers, self.domain, self.scaler)
+
+
+def build_parts(
+    trial: TrialConfig,
+    classes_per_group: Sequence[int],
+    device: torch.device,
+    precision: Precision,
+    *,
+    checkpoint: Path | None,
+    epoch: int,
+    compile_threads: int,
+) -> TrialParts:
+    """Build the parts of a trial on `device`.
+
+    Args:
+        trial: the decided values.
+        classes_per_group: number of classes of each group.
+        device: where training happens.
+        precision: of the forward pass.
+        checkpoint: folder to resume from, or None for initial weights.
+        epoch: completed epochs; the checkpoint's.
+        compile_threads: processes that compile kernels where `trial.compile` is set.
+
+    Raises:
+        CheckpointError: the checkpoint is damaged or does not fit.
+        WeightsError: initial weights cannot be had.
+    """
+    network = build_network(trial) if checkpoint is None else load_network(checkpoint, device)
+    network = network.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    discriminates = trial.domain is not None and trial.domain.placement == "discriminator"
+    parts = TrialParts(
+        network=network,
+        forward=_compile(network, compile_threads) if trial.compile else network,
+        optimizer=build_adam(network.trainable_parameters(), trial.lr),
+        classifiers=GroupClassifiers(trial, classes_per_group, device),
+        domain=DomainStep(trial, trial.domain, device) if discriminates and trial.domain else None,
+        scaler=torch.amp.GradScaler(device.type, enabled=precision.use_scaler),
+    )
+    if checkpoint is not None:
+        training_state.restore(
+            load_training_state(checkpoint),
+            epoch,
+            parts.optimizer,
+            parts.classifiers,
+            parts.domain,
+            parts.scaler,
+        )
+    return parts
+
+
+def _compile(network: DescriptorNetwork, threads: int) -> Callable[[torch.Tensor], torch.Tensor]:
+    """The compiled forward pass; parameters and their names stay the network's own."""
+    import torch._inductor.config as inductor
+
+    inductor.compile_threads = max(1, threads)
+    compiled: Callable[[torch.Tensor], torch.Tensor] = torch.compile(network, dynamic=False)
+    return compiled

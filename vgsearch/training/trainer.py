@@ -1,0 +1,290 @@
+"""One trial: train an epoch, score it, save it, resume exactly."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+from types import TracebackType
+
+import torch
+
+from vgsearch.config.search import TrialSpec
+from vgsearch.data.training_set import TargetBatches, TrainingBatches
+from vgsearch.errors import DivergedError, StorageError
+from vgsearch.models.checkpoint import latest_checkpoint, save_checkpoint
+from vgsearch.models.domain_classifier import alpha_at
+from vgsearch.models.precision import pick_device, resolve_precision
+from vgsearch.retrieval.recall import RetrievalResult
+from vgsearch.retrieval.scoring import score_set
+from vgsearch.training.data_cache import TrialData, load_trial_data
+from vgsearch.training.domain_step import target_batch_size
+from vgsearch.training.epoch import EpochTotals, run_epoch
+from vgsearch.training.loss_watch import LossWatch
+from vgsearch.training.parts import TrialParts, build_parts
+from vgsearch.training.report import EpochReport, epoch_name, to_history
+from vgsearch.training.resume import read_history
+from vgsearch.training.shelf import prune_checkpoints
+from vgsearch.training.threads import split_threads
+from vgsearch.training.val_scores import objective_value, recall_metrics, result_files
+
+
+class Trainer:
+    """Trains the trial of a spec in a folder, epoch by epoch; knows neither Ray nor MLflow.
+
+    Epoch e (0-based) trains group `e % groups_used` with that group's own margin head and Adam, then scores
+    every selection split and writes `folder/epoch_000N`. A folder that already holds a checkpoint of this
+    trial is resumed after it: on a CPU with as many threads, weights and metrics are bit for bit those of a
+    run that was never interrupted, since every random draw is a function of (seed, epoch, index).
+
+    Attributes:
+        spec: the trial.
+        folder: where its checkpoints are.
+        reports: of the epochs done, those before a resume included.
+    """
+
+    def __init__(
+        self,
+        spec: TrialSpec,
+        folder: Path,
+        *,
+        device: torch.device | None = None,
+        threads: int | None = None,
+        progress: Callable[[int, int, float], None] | None = None,
+    ) -> None:
+        """Load the data, then build the trial or resume it.
+
+        Sets the number of PyTorch's compute threads of this process.
+
+        Args:
+            spec: a decided trial with absolute data folders.
+            folder: of this trial alone; made if missing.
+            device: null takes a GPU where there is one.
+            threads: CPUs this trial may use, see `split_threads`; null takes those of the process.
+            progress: called with (iterations done, iterations planned, loss) as losses are read back.
+
+        Raises:
+            CheckpointError: the folder holds another trial, or a checkpoint that is damaged or does not fit.
+            DataError: a data folder does not hold what the trial needs.
+            WeightsError: the backbone's weights cannot be had.
+            StorageError: the folder cannot be made.
+        """
+        self.spec = spec
+        self.folder = folder
+        self.reports: list[EpochReport] = []
+        self._progress = progress
+        self._device = pick_device() if device is None else device
+        self._precision = resolve_precision(spec.trial.precision, self._device)
+        self._threads = split_threads(threads, self._device)
+        torch.set_num_threads(self._threads.compute)
+        _make_folder(folder)
+        checkpoint = latest_checkpoint(folder)
+        if checkpoint is not None:
+            self.reports = read_history(checkpoint, spec)
+            self._prune()
+        self._data: TrialData | None = load_trial_data(spec.data, spec.trial)
+        self._parts: TrialParts | None = build_parts(
+            spec.trial,
+            [group.num_classes for group in self._data.groups],
+            self._device,
+            self._precision,
+            checkpoint=checkpoint,
+            epoch=self.epoch,
+            compile_threads=self._threads.compute,
+        )
+
+    @property
+    def epoch(self) -> int:
+        """Completed epochs."""
+        return len(self.reports)
+
+    @property
+    def finished(self) -> bool:
+        """Every planned epoch is done."""
+        return self.epoch >= self.spec.trial.epochs
+
+    @property
+    def best(self) -> EpochReport | None:
+        """The epoch with the highest objective, the first of equals; None before the first epoch."""
+        return next((report for report in reversed(self.reports) if report.is_best), None)
+
+    def train_epoch(self) -> EpochReport:
+        """Train one epoch, score every selection split, write the checkpoint, remove older ones.
+
+        Raises:
+            DivergedError: the loss or a weight is not finite; no checkpoint is written.
+            ConfigError: the objective is no metric of this trial.
+            ImageError: an image cannot be read.
+            StorageError: the checkpoint cannot be written, e.g. the disk is full.
+            RuntimeError: the trial is finished or closed.
+        """
+        if self.finished:
+            raise RuntimeError(f"all {self.spec.trial.epochs} epochs of this trial are done")
+        if self._parts is None or self._data is None:
+            raise RuntimeError("this trainer is closed")
+        start = time.perf_counter()
+        if self._device.type == "cuda":
+            torch.cuda.reset_peak_memory_stats(self._device)
+        totals = self._train(self._parts, self._data)
+        self._parts.release_gradients()
+        self._check_weights(self._parts)
+        trained = time.perf_counter()
+        results = self._score(self._parts, self._data)
+        metrics = {
+            **totals.metrics(),
+            **recall_metrics(results),
+            "time/train_s": trained - start,
+            "time/val_s": time.perf_counter() - trained,
+        }
+        if self.spec.trial.domain is not None:
+            # Its value at the epoch's end.
+            metrics["train/grl_alpha"] = alpha_at(
+                self.spec.trial.domain, (self.epoch + 1) / self.spec.trial.epochs
+            )
+        if self._device.type == "cuda":
+            metrics["gpu/peak_bytes"] = float(torch.cuda.max_memory_allocated(self._device))
+        return self._save(self._parts, self._data, metrics, results, start)
+
+    def close(self) -> None:
+        """Release network, classifiers and data; the reports stay readable."""
+        self._parts = None
+        self._data = None
+
+    def __enter__(self) -> Trainer:
+        """The trainer itself."""
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Close."""
+        self.close()
+
+    def _train(self, parts: TrialParts, data: TrialData) -> EpochTotals:
+        trial = self.spec.trial
+        group = self.epoch % parts.classifiers.num_groups
+        parts.network.train()
+        threads = self._threads.loader
+        batches = TrainingBatches(
+            data.train, data.groups[group], trial, epoch=self.epoch, threads=threads, device=self._device
+        )
+        targets = None
+        try:
+            if data.target is not None and trial.domain is not None:
+                size = target_batch_size(trial.batch_size, trial.domain)
+                targets = TargetBatches(
+                    data.target,
+                    trial,
+                    batch_size=size,
+                    epoch=self.epoch,
+                    threads=threads,
+                    device=self._device,
+                )
+            return run_epoch(
+                parts.step_on(group, self._precision, self._device),
+                batches,
+                targets,
+                LossWatch(
+                    trial.iterations_per_epoch, self._device, epoch=self.epoch + 1, context=self._context()
+                ),
+                epoch=self.epoch,
+                iterations=trial.iterations_per_epoch,
+                planned_epochs=trial.epochs,
+                before_step=self._inline_reversal(parts),
+                progress=self._progress,
+            )
+        finally:
+            batches.close()
+            if targets is not None:
+                targets.close()
+
+    def _inline_reversal(self, parts: TrialParts) -> Callable[[float], None] | None:
+        domain = self.spec.trial.domain
+        if domain is None or domain.placement != "inline":
+            return None
+        return lambda fraction: parts.network.set_grl_alpha(alpha_at(domain, fraction))
+
+    def _check_weights(self, parts: TrialParts) -> None:
+        # The last step of an epoch is followed by no loss that would show its damage.
+        tensors = parts.network.state_dict().values()
+        finite = torch.stack([torch.isfinite(t).all() for t in tensors if t.is_floating_point()])
+        if not bool(finite.all()):
+            raise DivergedError(
+                f"weights are not finite at the end of epoch {self.epoch + 1} ({self._context()}); "
+                "lower lr or classifier_lr, or raise precision"
+            )
+
+    def _context(self) -> str:
+        trial = self.spec.trial
+        return f"lr={trial.lr:g}, classifier_lr={trial.classifier_lr:g}, precision={self._precision.name}"
+
+    def _score(self, parts: TrialParts, data: TrialData) -> dict[str, RetrievalResult]:
+        return {
+            split: score_set(
+                parts.network,
+                retrieval_set,
+                eval_config=self.spec.eval,
+                device=self._device,
+                precision=self._precision,
+                loader_threads=self._threads.loader,
+            )
+            for split, retrieval_set in data.val.items()
+        }
+
+    def _save(
+        self,
+        parts: TrialParts,
+        data: TrialData,
+        metrics: dict[str, float],
+        results: dict[str, RetrievalResult],
+        start: float,
+    ) -> EpochReport:
+        epoch = self.epoch + 1
+        objective = self.spec.objective
+        value = objective_value(objective, metrics)
+        best = self.best
+        is_best = best is None or value > objective_value(objective, best.metrics)
+        report = EpochReport(
+            epoch=epoch,
+            metrics=metrics,
+            checkpoint=self.folder / epoch_name(epoch),
+            is_best=is_best,
+            seconds=time.perf_counter() - start,
+        )
+        reports = [*self.reports, report]
+        best = report if is_best or best is None else best
+        save_checkpoint(
+            report.checkpoint,
+            parts.network,
+            self.spec,
+            {
+                **metrics,
+                "epoch": epoch,
+                "objective": objective,
+                "best_epoch": best.epoch,
+                "best_value": objective_value(objective, best.metrics),
+                "train_fingerprint": data.train.content_hash,
+                "history": [to_history(entry) for entry in reports],
+            },
+            parts.training_state(epoch),
+            result_files(results),
+        )
+        self.reports = reports
+        self._prune()
+        return report
+
+    def _prune(self) -> None:
+        best = self.best
+        prune_checkpoints(
+            self.folder, latest_epoch=self.epoch, best_epoch=self.epoch if best is None else best.epoch
+        )
+
+
+def _make_folder(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise StorageError(
+            f"{folder}: the trial's folder cannot be made ({error.strerror or error}); choose a folder that "
+            "can be written"
+        ) from error
