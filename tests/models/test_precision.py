@@ -5,7 +5,13 @@ import torch
 
 from vgsearch.errors import ConfigError
 from vgsearch.models import precision as subject
-from vgsearch.models.precision import autocast, has_native_bf16, pick_device, resolve_precision
+from vgsearch.models.precision import (
+    autocast,
+    has_native_bf16,
+    pick_device,
+    resolve_precision,
+    resolve_scoring_precision,
+)
 
 CPU, CUDA = torch.device("cpu"), torch.device("cuda")
 
@@ -38,6 +44,12 @@ def test_fp16_without_cuda_is_refused_in_words() -> None:
         ConfigError, match=r"precision: fp16 needs a CUDA device.*cpu; use auto, bf16 or fp32"
     ):
         resolve_precision("fp16", CPU)
+
+
+def test_scoring_takes_an_fp16_checkpoint_anywhere() -> None:
+    assert resolve_scoring_precision("fp16", CPU) == resolve_precision("auto", CPU)
+    assert resolve_scoring_precision("fp16", CUDA).dtype == torch.float16
+    assert resolve_scoring_precision("fp32", CPU).dtype == torch.float32
 
 
 def test_cpu_probe_agrees_with_the_kernel() -> None:

@@ -55,7 +55,8 @@ def test_all_faults_in_one_line() -> None:
         require_same_tensors(expected, given, "here")
     assert str(caught.value) == (
         "here: tensors 4 missing (e, f, g, ...), 1 unexpected (z), "
-        "1 of another shape (a: (3,) instead of (2,)), 1 of another dtype (b: torch.float16 instead of torch.float32), 1 with NaN or infinity (c); "
+        "1 of another shape (a: (3,) instead of (2,)), "
+        "1 of another dtype (b: torch.float16 instead of torch.float32), 1 with NaN or infinity (c); "
         "use another checkpoint"
     )
     require_same_tensors(expected, expected, "here")

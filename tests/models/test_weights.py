@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import errno
 import socket
 import time
 from pathlib import Path
@@ -12,7 +13,8 @@ import torch
 import torchvision.models as tv
 
 from vgsearch.config.trial import BackboneConfig
-from vgsearch.errors import WeightsError
+from vgsearch.errors import StorageError, WeightsError
+from vgsearch.models import weights
 from vgsearch.models.backbones import Backbone, build_backbone
 
 
@@ -180,6 +182,17 @@ def test_cached_weights_need_no_network(
     monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
     state = build("test_resnet", "imagenet").trunk.state_dict()
     assert all(torch.equal(tensor, resnet_state[key]) for key, tensor in state.items())
+
+
+@pytest.mark.usefixtures("empty_hub_cache")
+def test_cache_on_a_full_disk(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(weights, "_require_reachable", lambda *_: None)
+    monkeypatch.setattr(huggingface_hub, "hf_hub_download", fail)
+    with pytest.raises(StorageError, match=r"hub: cannot be written \(No space left on device\)"):
+        build("test_resnet", "imagenet")
 
 
 def test_name_without_pretrained_weights() -> None:

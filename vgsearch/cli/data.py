@@ -21,10 +21,13 @@ _STYLES = {"error": "bold red", "warning": "yellow", "note": "dim"}
 @data_app.command()
 def check(
     folder: Annotated[Path, typer.Argument(help="Training photos, or a folder with database/ and queries/.")],
-    cell_m: Annotated[int, typer.Option(min=1, help="Side of a cell in metres (CosPlace's M).")] = 10,
+    cell_m: Annotated[
+        int, typer.Option(min=1, max=1_000_000, help="Side of a cell in metres (CosPlace's M).")
+    ] = 10,
     heading_deg: Annotated[int, typer.Option(min=1, max=360, help="Heading bin (CosPlace's alpha).")] = 30,
-    groups_across: Annotated[int, typer.Option(min=1, help="CosPlace's N.")] = 5,
-    groups_heading: Annotated[int, typer.Option(min=1, help="CosPlace's L.")] = 2,
+    groups_across: Annotated[int, typer.Option(min=1, max=10_000, help="CosPlace's N.")] = 5,
+    groups_heading: Annotated[int, typer.Option(min=1, max=360, help="CosPlace's L.")] = 2,
+    groups_used: Annotated[int, typer.Option(min=1, help="How many groups take turns in training.")] = 8,
     min_images: Annotated[int, typer.Option(min=1, help="A class with fewer images goes.")] = 10,
     positive_distance_m: Annotated[float, typer.Option(min=0.01, help="A positive is this near.")] = 25.0,
     decode: Annotated[
@@ -46,6 +49,7 @@ def check(
         heading_deg=heading_deg,
         groups_across=groups_across,
         groups_heading=groups_heading,
+        groups_used=groups_used,
         min_images=min_images,
     )
     columns = (TextColumn("reading images"), BarColumn(), MofNCompleteColumn())

@@ -42,10 +42,10 @@ class DomainConfig(Strict):
 class CellsConfig(Strict):
     """CosPlace's geographic classes (its M, alpha, N and L) and which of their groups train."""
 
-    cell_m: int = Field(10, ge=1)
+    cell_m: int = Field(10, ge=1, le=1_000_000)
     heading_deg: int = Field(30, ge=1, le=360)
-    groups_across: int = Field(5, ge=1)
-    groups_heading: int = Field(2, ge=1)
+    groups_across: int = Field(5, ge=1, le=10_000)
+    groups_heading: int = Field(2, ge=1, le=360)
     groups_used: int = Field(8, ge=1)
     min_images: int = Field(10, ge=1)
 

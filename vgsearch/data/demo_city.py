@@ -28,9 +28,9 @@ def build_demo_city(
 ) -> None:
     """Write the demo into `out`, unless it is there already.
 
-    `out` gets `train`, `target_night`, and `database` and `queries` in each of `val_day`, `val_night`, `test_day`
-    and `test_night`. The bytes depend on `config` alone, not on `workers`. Everything is written beside `out` and
-    renamed when complete, so a build that ends early leaves `out` as it was.
+    `out` gets `train`, `target_night`, and `database` and `queries` in each of `val_day`, `val_night`,
+    `test_day` and `test_night`. The bytes depend on `config` alone, not on `workers`. Everything is written
+    beside `out` and renamed when complete, so a build that ends early leaves `out` as it was.
 
     Args:
         out: the folder; it may be missing or empty. `config.folder` is not looked at.
@@ -87,7 +87,7 @@ def _link_or_copy(source: Path, target: Path) -> None:
 
 
 def _move_into_place(work: Path, out: Path, config: DemoCityConfig) -> None:
-    """Give the finished folder its name; what may stand there is empty, or an incomplete demo of this config."""
+    """Give the finished folder its name; what may stand there is empty, or an incomplete demo alike."""
     if is_complete(out, config):  # another process was faster
         return
     if not out.exists() or not any(out.iterdir()):
@@ -100,10 +100,12 @@ def _move_into_place(work: Path, out: Path, config: DemoCityConfig) -> None:
 
 @contextmanager
 def _work_folder(out: Path) -> Iterator[Path]:
-    """A fresh sibling of `out` that is gone afterwards unless it was renamed; leftovers of dead runs go first."""
+    """A fresh sibling of `out`, gone afterwards unless renamed; leftovers of dead runs go first."""
     prefix = f".{out.name}.partial-{socket.gethostname()}-"
     for stray in out.parent.iterdir():
-        if stray.name.startswith(prefix) and not _is_running(stray.name.removeprefix(prefix).partition("-")[0]):
+        if stray.name.startswith(prefix) and not _is_running(
+            stray.name.removeprefix(prefix).partition("-")[0]
+        ):
             shutil.rmtree(stray, ignore_errors=True)
     work = out.parent / f"{prefix}{os.getpid()}-{uuid.uuid4().hex[:8]}"
     work.mkdir()

@@ -46,11 +46,10 @@ def facade_columns(layout: CityLayout, styles: BuildingStyles, hits: ColumnHits)
     building = np.maximum(hits.index, 0)
     lot = layout.boxes_m[building]
     runs_north = (hits.side == WEST) | (hits.side == EAST)
-    columns = np.arange(len(building))
     start = np.where(runs_north, lot[:, SOUTH], lot[:, WEST])
     width = np.where(runs_north, lot[:, NORTH] - lot[:, SOUTH], lot[:, EAST] - lot[:, WEST])
     along = np.clip(hits.along_m - start, 0, width - np.float32(1e-3))
-    bay_m = width / np.maximum(np.round(width / styles.bay_m[building]), 1)
+    bay_m = (width / np.maximum(np.round(width / styles.bay_m[building]), 1)).astype(np.float32)
     bay = floor_int(along / bay_m)
     return Facade(
         style=building,
@@ -58,7 +57,7 @@ def facade_columns(layout: CityLayout, styles: BuildingStyles, hits: ColumnHits)
         along_m=along,
         bay_m=bay_m,
         bay=bay,
-        off_centre_m=np.abs(along - (bay + np.float32(0.5)) * bay_m),
+        off_centre_m=np.abs(along - (bay.astype(np.float32) + np.float32(0.5)) * bay_m),
         open=layout.fronts_street[building, hits.side],
     )
 
@@ -103,7 +102,9 @@ def _draw_mural(
     """Paint two bays over two storeys of some buildings in large hashed patches; returns where."""
     first = floor_int(unit(front.key, 3) * 3)
     wanted = styles.mural[front.style] & (~front.open | (unit(front.key, 2) < 0.4))
-    painted: BoolArray = wanted & (front.bay >= first) & (front.bay < first + 2) & (storey >= 0) & (storey < 2)
+    painted: BoolArray = (
+        wanted & (front.bay >= first) & (front.bay < first + 2) & (storey >= 0) & (storey < 2)
+    )
     patch = hash_keys(front.key, floor_int(front.along_m * 0.8), floor_int(above * 3), 77)
     colours = np.array([Material.SIGN_A, Material.SIGN_B, Material.ACCENT, Material.INK], np.uint8)
     np.copyto(surface.material, colours[patch & np.uint32(3)], where=painted)
@@ -181,9 +182,13 @@ def _draw_ground_floor(
     goods = hash_keys(shop_key, floor_int(front.along_m * 1.9), floor_int(height_m * 2.1))
     wares = np.array([Material.GLASS] * 5 + [Material.CURTAIN, Material.SIGN_B, Material.SIGN_C], np.uint8)
     np.copyto(surface.material, wares[goods & np.uint32(7)], where=glazing)
-    np.copyto(surface.material, np.uint8(Material.LIT_WARM), where=glazing & open_late & (unit(goods, 1) < 0.8))
+    np.copyto(
+        surface.material, np.uint8(Material.LIT_WARM), where=glazing & open_late & (unit(goods, 1) < 0.8)
+    )
     np.copyto(surface.glow, np.float32(0.8), where=glazing & open_late)
-    entrance = is_shop & (front.bay % 3 == floor_int(unit(shop_key, 1) * 3)) & (off_m < 0.6) & (height_m < 2.4)
+    entrance = (
+        is_shop & (front.bay % 3 == floor_int(unit(shop_key, 1) * 3)) & (off_m < 0.6) & (height_m < 2.4)
+    )
     surface.material[entrance] = Material.DOOR
     surface.glow[entrance] = 0
 
@@ -193,7 +198,13 @@ def _draw_ground_floor(
     surface.material[awning] = Material.AWNING
     surface.material[awning & stripe] = Material.INK
     surface.glow[awning] = 0
-    _draw_sign(surface, front, shop_key, is_shop & (below_ceiling_m < 1.0) & (below_ceiling_m > 0.15), below_ceiling_m)
+    _draw_sign(
+        surface,
+        front,
+        shop_key,
+        is_shop & (below_ceiling_m < 1.0) & (below_ceiling_m > 0.15),
+        below_ceiling_m,
+    )
     np.copyto(surface.glow, np.float32(0.45), where=open_late & is_shop & (below_ceiling_m < 1.0))
 
 

@@ -1,4 +1,4 @@
-"""Counter-style randomness of the demo city: a value is a function of its integer keys and of nothing else."""
+"""Counter-style randomness of the demo city: a value is a function of its integer keys alone."""
 
 from __future__ import annotations
 

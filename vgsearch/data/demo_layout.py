@@ -10,7 +10,7 @@ import numpy.typing as npt
 from vgsearch.data.demo_hash import BoolArray, FloatArray
 
 PITCH_M = 70.0
-"""From one street's centre line to the next: an odd number of 10 m cells, so that streets fall into all groups."""
+"""Between two centre lines: an odd number of 10 m cells, so that streets fall into all groups."""
 FIRST_STREET_M = 5.0
 """The first centre line, in the middle of a 10 m cell."""
 ROAD_HALF_M = 5.0
@@ -71,7 +71,7 @@ class CityLayout:
 
 
 def draw_layout(seed: int, blocks_across: int) -> CityLayout:
-    """Draw the city of `seed`; its outermost ring of blocks is backdrop, cameras stay on the inner streets."""
+    """Draw the city of `seed`; the outermost ring of blocks is backdrop, as cameras stay within."""
     rng = np.random.default_rng(np.random.SeedSequence([seed, 1]))
     parks = rng.random((blocks_across, blocks_across)) < _PARK_SHARE
     parks[[0, -1], :] = False
@@ -137,13 +137,13 @@ def _draw_posts(parks: BoolArray, rng: np.random.Generator) -> Posts:
             for east, north in rng.uniform(6, far - 6, (26, 2)) if parks[i, j] else ():
                 rows.append((west + east, south + north, TREE))
     table = np.asarray(rows)
-    kind = table[:, 2].astype(np.int32)
+    kinds = table[:, 2].astype(np.int32)
     size = rng.uniform(0.75, 1.25, len(table))
     return Posts(
         centre_m=table[:, :2].astype(np.float32),
-        kind=kind,
-        radius_m=np.where(kind == TREE, 2.3 * size, 0.3).astype(np.float32),
-        height_m=np.where(kind == TREE, 6.6 * size, 5.4).astype(np.float32),
+        kind=kinds,
+        radius_m=np.where(kinds == TREE, 2.3 * size, 0.3).astype(np.float32),
+        height_m=np.where(kinds == TREE, 6.6 * size, 5.4).astype(np.float32),
         key=rng.integers(0, 2**31 - 1, len(table)).astype(np.int32),
     )
 

@@ -23,8 +23,8 @@ def write_marker(folder: Path, config: DemoCityConfig, counts: Mapping[str, int]
 def is_complete(folder: Path, config: DemoCityConfig) -> bool:
     """Whether `folder` holds the whole demo of `config`; False where it may be built, or built again.
 
-    It may be built where there is nothing or an empty folder, and built again where photos of this same demo have
-    gone missing.
+    It may be built where there is nothing or an empty folder, and built again where photos of this same demo
+    have gone missing.
 
     Raises:
         DataError: the folder holds anything else, which is not ours to replace.
@@ -35,7 +35,11 @@ def is_complete(folder: Path, config: DemoCityConfig) -> bool:
         return False
     found, counts = _read_marker(folder)
     wanted = _identity(config)
-    changed = [f"{key} {found.get(key)} instead of {value}" for key, value in wanted.items() if found.get(key) != value]
+    changed = [
+        f"{key} {found.get(key)} instead of {value}"
+        for key, value in wanted.items()
+        if found.get(key) != value
+    ]
     if changed:
         raise DataError(
             f"{folder} holds a demo city with {', '.join(changed)}; delete that folder, "
@@ -43,11 +47,13 @@ def is_complete(folder: Path, config: DemoCityConfig) -> bool:
         )
     if all(_count_photos(folder / name) >= count for name, count in counts.items()):
         return True
-    strangers = {entry.name for entry in folder.iterdir()} - {name.partition("/")[0] for name in counts} - {MARKER}
+    strangers = (
+        {entry.name for entry in folder.iterdir()} - {name.partition("/")[0] for name in counts} - {MARKER}
+    )
     if strangers:
         raise DataError(
-            f"{folder} is a demo city that lacks photos, and building it again would remove {min(strangers)}, "
-            "which is no part of it; move that elsewhere"
+            f"{folder} is a demo city that lacks photos, and building it again would remove "
+            f"{min(strangers)}, which is no part of it; move that elsewhere"
         )
     return False
 
@@ -64,8 +70,8 @@ def _read_marker(folder: Path) -> tuple[dict[str, object], dict[str, int]]:
     except (FileNotFoundError, ValueError, KeyError, TypeError, AttributeError) as error:
         fault = "no" if isinstance(error, FileNotFoundError) else "a damaged"
         raise DataError(
-            f"{folder} is not empty and has {fault} {MARKER}, so it is no demo city to be replaced; delete it, "
-            "or set data.demo_city.folder to another one"
+            f"{folder} is not empty and has {fault} {MARKER}, so it is no demo city to be replaced; "
+            "delete it, or set data.demo_city.folder to another one"
         ) from error
 
 

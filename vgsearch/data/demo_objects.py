@@ -83,7 +83,14 @@ def draw_cars(
 
 
 def draw_posts(posts: Posts, hits: ColumnHits, height_m: FloatArray, *, night: bool) -> Sprite:
-    """Draw the trees, lamps and people that w columns meet; `height_m` is float32 (h, w) at their distance."""
+    """Draw the trees, lamps and people that w columns meet.
+
+    Args:
+        posts: all of them.
+        hits: one layer of `cast_posts`.
+        height_m: float32 (h, w), height above the ground at the post's distance.
+        night: whether lamps shine.
+    """
     post = np.maximum(hits.index, 0)
     kind, tall_m = posts.kind[post], posts.height_m[post]
     looks = hash_keys(posts.key[post])
@@ -95,7 +102,9 @@ def draw_posts(posts: Posts, hits: ColumnHits, height_m: FloatArray, *, night: b
     crown = _crown(looks, off_m, posts.radius_m[post], tall_m, height_m) & tree
     trunk = (np.abs(off_m) < 0.05 * posts.radius_m[post] + 0.04) & (height_m < tall_m * 0.7) & tree
     leaf = unit(hash_keys(looks, floor_int(off_m * 5), floor_int(height_m * 5)))
-    sunlit = np.float32(0.45) + np.float32(0.8) * leaf + np.float32(0.06) * (height_m - tall_m * np.float32(0.6))
+    sunlit = (
+        np.float32(0.45) + np.float32(0.8) * leaf + np.float32(0.06) * (height_m - tall_m * np.float32(0.6))
+    )
     np.copyto(material, (_FIRST_LEAF + looks % np.uint32(_NUM_LEAVES)).astype(np.uint8), where=crown)
     np.copyto(shade, sunlit, where=crown)
 
@@ -122,7 +131,9 @@ def _crown(
     looks: HashArray, off_m: FloatArray, radius_m: FloatArray, tall_m: FloatArray, height_m: FloatArray
 ) -> BoolArray:
     """An egg of foliage with a ragged edge and a few holes."""
-    reach = (off_m / radius_m) ** 2 + ((height_m - tall_m * np.float32(0.66)) / (tall_m * np.float32(0.34))) ** 2
+    reach = (off_m / radius_m) ** 2 + (
+        (height_m - tall_m * np.float32(0.66)) / (tall_m * np.float32(0.34))
+    ) ** 2
     ragged = unit(hash_keys(looks, floor_int(off_m * 3), floor_int(height_m * 3), 9))
     crown: BoolArray = reach + np.float32(0.45) * ragged < 1.05
     return crown

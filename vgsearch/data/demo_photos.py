@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator
+from collections.abc import Generator
 from pathlib import Path
 
 import numpy as np
@@ -19,8 +19,8 @@ from vgsearch.data.demo_styles import draw_styles
 _JPEG_QUALITY = 90
 
 
-def write_photos(folder: Path, config: DemoCityConfig, part: int = 0, parts: int = 1) -> Iterator[None]:
-    """Write every photo whose number is `part` modulo `parts`, yielding after each; its folders exist already.
+def write_photos(folder: Path, config: DemoCityConfig, part: int = 0, parts: int = 1) -> Generator[None]:
+    """Write every photo whose number is `part` modulo `parts` into folders that exist; yield after each.
 
     A photo depends on its own seed alone, so the files are the same however they are divided.
 

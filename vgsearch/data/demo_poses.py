@@ -41,8 +41,8 @@ def training_poses(
 ) -> list[Pose]:
     """Stand in 10 m cells and look into 30 degree sectors: exactly `classes` of them, equally often.
 
-    Cells lie on a grid of `CELL_M` and sectors on multiples of `SECTOR_DEG`, as CosPlace's do; every pose keeps
-    clear of their borders.
+    Cells lie on a grid of `CELL_M` and sectors on multiples of `SECTOR_DEG`, as CosPlace's do; every pose
+    keeps clear of their borders.
 
     Raises:
         ValueError: the inner streets have too few cells.
@@ -50,7 +50,9 @@ def training_poses(
     cells = _street_cells(blocks_across)
     order = rng.permutation(len(cells))
     if classes > headings_per_cell * len(cells):
-        raise ValueError(f"{classes} classes do not fit into {len(cells)} cells x {headings_per_cell} headings")
+        raise ValueError(
+            f"{classes} classes do not fit into {len(cells)} cells x {headings_per_cell} headings"
+        )
     poses = []
     for number in range(classes):
         if number % headings_per_cell == 0:

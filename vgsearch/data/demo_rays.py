@@ -58,7 +58,7 @@ def cast_boxes(rays: Rays, boxes_m: FloatArray, rise_m: FloatArray, layers: int)
     """
     step = np.where(np.abs(rays.direction) < 1e-6, np.float32(1e-6), rays.direction)
     forward = step > 0
-    near, far, near_east = [], [], None
+    near, far = [], []
     for axis, (low, high) in enumerate(((WEST, EAST), (SOUTH, NORTH))):
         low_m = (boxes_m[:, low] - rays.origin_m[axis]) / step[:, axis, None]
         high_m = (boxes_m[:, high] - rays.origin_m[axis]) / step[:, axis, None]
@@ -71,7 +71,7 @@ def cast_boxes(rays: Rays, boxes_m: FloatArray, rise_m: FloatArray, layers: int)
     columns = np.arange(len(step))
     slope = np.where(met, rise_m / np.maximum(depth, _NEAREST_M), -_OUT_OF_RANGE)
     hits = []
-    for _ in range(layers):
+    for _ in range(layers if len(boxes_m) else 0):
         index = depth.argmin(axis=1)
         depth_m = depth[columns, index]
         missed = np.isinf(depth_m)

@@ -107,8 +107,8 @@ def _clip(
         scene: the photo.
         hits: the layer.
         top_m: float32 (w,) or a number, how high things reach at most.
-        hidden_below: float32 (w,), tangent of the elevation below which something nearer hides the layer; None
-            takes the ground's.
+        hidden_below: float32 (w,), tangent of the elevation below which something nearer hides the layer;
+            None takes the ground's.
     """
     met = np.flatnonzero(hits.index >= 0)
     columns = slice(int(met[0]), int(met[-1]) + 1)
@@ -139,10 +139,10 @@ def _paint_background(scene: _Scene, layout: CityLayout, pose: Pose) -> None:
     """Sky above the horizon, ground below it."""
     rays, light = scene.rays, scene.light
     horizon = int(np.count_nonzero(scene.rise >= _HORIZON_TAN))
-    azimuth = np.float32(np.radians(pose.heading_deg)) + np.arctan(rays.right)
+    azimuth = (np.radians(pose.heading_deg) + np.arctan(rays.right)).astype(np.float32)
     coarse = draw_sky(light, scene.rise[:horizon:_OVERSAMPLING], azimuth[::_OVERSAMPLING])
     scene.canvas[:, :horizon] = coarse.repeat(_OVERSAMPLING, 1).repeat(_OVERSAMPLING, 2)[:, :horizon]
-    depth = np.float32(EYE_M) / np.maximum(-scene.rise[horizon:], np.float32(_HORIZON_TAN))
+    depth = (EYE_M / np.maximum(-scene.rise[horizon:], _HORIZON_TAN)).astype(np.float32)
     east = rays.origin_m[0] + depth * rays.direction[:, 0]
     north = rays.origin_m[1] + depth * rays.direction[:, 1]
     received = light.ground[:, None, None]
@@ -216,7 +216,9 @@ def _park_cars(
     apart = np.abs(layout.kerb_slots_m[:, :2] - here).max(axis=1)
     slots = layout.kerb_slots_m[(apart < 60) & (apart > 3.2)]
     slots = slots[traffic.random(len(slots)) < 0.36]
-    half = np.where(slots[:, 2:] > 0, (CAR_LENGTH_M / 2, CAR_WIDTH_M / 2), (CAR_WIDTH_M / 2, CAR_LENGTH_M / 2))
+    half = np.where(
+        slots[:, 2:] > 0, (CAR_LENGTH_M / 2, CAR_WIDTH_M / 2), (CAR_WIDTH_M / 2, CAR_LENGTH_M / 2)
+    )
     boxes = np.concatenate([slots[:, :2] - half, slots[:, :2] + half], axis=1).astype(np.float32)
     return boxes, traffic.integers(0, 2**31, len(boxes))
 

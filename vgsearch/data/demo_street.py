@@ -50,7 +50,9 @@ def draw_sky(light: Light, elevation: FloatArray, azimuth: FloatArray) -> FloatA
     """
     height = np.sqrt(np.minimum(elevation, 1.5) / 1.5)
     x, y = azimuth * 3.0, elevation * 5.0
-    noise = 0.65 * value_noise(x, y, light.cloud_salt) + 0.35 * value_noise(2.7 * x, 2.7 * y, light.cloud_salt + 1)
+    noise = 0.65 * value_noise(x, y, light.cloud_salt) + 0.35 * value_noise(
+        2.7 * x, 2.7 * y, light.cloud_salt + 1
+    )
     cover = np.clip((noise - (1 - light.cloud_cover)) * 4, 0, 0.9) * np.minimum(1, 4 * height)
     sky = np.empty((3, *cover.shape), np.float32)
     for channel in range(3):
@@ -103,8 +105,9 @@ def lamps_on_ground(east_m: FloatArray, north_m: FloatArray) -> FloatArray:
     line_east, line_north = np.minimum(east, PITCH_M - east), np.minimum(north, PITCH_M - north)
     runs_north = line_east < line_north
     from_kerb = np.minimum(line_east, line_north) - np.float32(ROAD_HALF_M)
-    pool: FloatArray = lamps_along(np.where(runs_north, north_m, east_m))
-    return pool * np.exp(-(from_kerb**2) * np.float32(1 / 30))
+    across = np.exp(-(from_kerb**2) * np.float32(1 / 30))
+    pool: FloatArray = lamps_along(np.where(runs_north, north_m, east_m)) * across
+    return pool
 
 
 def _in_block(metres: FloatArray) -> tuple[FloatArray, npt.NDArray[np.int32]]:

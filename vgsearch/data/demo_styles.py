@@ -35,7 +35,8 @@ class Material(IntEnum):
 
 
 _WALLS = (
-    "e9dcc0 d9b48f c98b6b a5523f 8c4a3c b9a58c d8d3c8 9fb0a3 c7cfb4 a9bccb e6c98a d9a6a0 bfb3c4 8f8a84 efe8dc b7623f"
+    "e9dcc0 d9b48f c98b6b a5523f 8c4a3c b9a58c d8d3c8 9fb0a3 "
+    "c7cfb4 a9bccb e6c98a d9a6a0 bfb3c4 8f8a84 efe8dc b7623f"
 )
 _TRIMS = "f4efe4 e8e2d2 6b5648 dcd6c8 4b5157 fbf7ee"
 _ACCENTS = "2f5d50 7b2d26 274c77 5b4636 8a6d3b 1f2f3a b5523b 5f7a8c"

@@ -28,7 +28,7 @@ class Surface:
 def linear_colours(hex_words: str) -> FloatArray:
     """Turn space-separated RRGGBB words into linear RGB, float32 (n, 3); display values are square roots."""
     rows = [[int(word[k : k + 2], 16) for k in (0, 2, 4)] for word in hex_words.split()]
-    return (np.asarray(rows, np.float32) / 255) ** 2
+    return (np.asarray(rows, np.float32) / np.float32(255)) ** 2
 
 
 def light_up(

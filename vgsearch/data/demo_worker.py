@@ -1,16 +1,17 @@
 """Render a demo city in several processes: `python -m vgsearch.data.demo_worker` is one of them.
 
-Threads gain nothing here (a photo is some hundred short numpy calls), and `multiprocessing` would either fork a
-process that has threads or import the caller's main module again.
+Threads gain nothing here (a photo is some hundred short numpy calls), and `multiprocessing` would either
+fork a process that has threads or import the caller's main module again.
 """
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Generator
 from pathlib import Path
 
 from vgsearch.config.search import DemoCityConfig
@@ -21,7 +22,7 @@ _DONE = "photo"
 _FAILED = "failed"
 
 
-def write_photos_in_processes(folder: Path, config: DemoCityConfig, processes: int) -> Iterator[None]:
+def write_photos_in_processes(folder: Path, config: DemoCityConfig, processes: int) -> Generator[None]:
     """Write every photo of the demo into `folder`, yielding after each; the caller may stop at any time.
 
     Raises:
@@ -30,7 +31,14 @@ def write_photos_in_processes(folder: Path, config: DemoCityConfig, processes: i
     """
     package_root = str(Path(__file__).resolve().parents[2])
     search_path = os.pathsep.join(filter(None, [package_root, os.environ.get("PYTHONPATH")]))
-    command = [sys.executable, "-m", __name__, str(folder.resolve()), config.model_dump_json(), str(processes)]
+    command = [
+        sys.executable,
+        "-m",
+        __name__,
+        str(folder.resolve()),
+        config.model_dump_json(),
+        str(processes),
+    ]
     read_end, write_end = os.pipe()
     workers: list[subprocess.Popen[bytes]] = []
     try:
@@ -53,7 +61,8 @@ def write_photos_in_processes(folder: Path, config: DemoCityConfig, processes: i
         codes = [worker.wait() for worker in workers]
         if any(codes):
             raise VgsearchError(
-                f"a process that draws the demo city died (exit codes {codes}); is there enough memory? Try again"
+                f"processes that draw the demo city must exit with 0, but got {codes}; "
+                "free some memory and try again"
             )
     finally:
         for worker in workers:
@@ -66,12 +75,19 @@ def _work(folder: Path, config: DemoCityConfig, parts: int, part: int) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent sees Ctrl-C too, and ends us
     try:
         for _ in write_photos(folder, config, part, parts):
-            print(_DONE, flush=True)
+            _report(_DONE)
     except BrokenPipeError:
         sys.exit(1)  # the parent is gone
     except OSError as error:
-        print(_FAILED, error.errno or 5, flush=True)
+        _report(f"{_FAILED} {error.errno or errno.EIO}")
+
+
+def _report(line: str) -> None:
+    """Write a line at once: all processes share one pipe, in which a short single write stays whole."""
+    os.write(sys.stdout.fileno(), f"{line}\n".encode())
 
 
 if __name__ == "__main__":
-    _work(Path(sys.argv[1]), DemoCityConfig.model_validate_json(sys.argv[2]), int(sys.argv[3]), int(sys.argv[4]))
+    _work(
+        Path(sys.argv[1]), DemoCityConfig.model_validate_json(sys.argv[2]), int(sys.argv[3]), int(sys.argv[4])
+    )

@@ -83,6 +83,15 @@ def resolve_precision(name: PrecisionName, device: torch.device) -> Precision:
     return Precision(dtype=_DTYPES[name], use_scaler=name == "fp16")
 
 
+def resolve_scoring_precision(name: PrecisionName, device: torch.device) -> Precision:
+    """Precision for scoring a checkpoint that trained with `name`, perhaps on another kind of device.
+
+    As `resolve_precision`, but fp16 off CUDA counts as `auto`: what a trial trained with must not keep
+    its checkpoint from being scored on a laptop.
+    """
+    return resolve_precision("auto" if name == "fp16" and device.type != "cuda" else name, device)
+
+
 def autocast(precision: Precision, device: torch.device) -> AbstractContextManager[object]:
     """Context in which matrix products and convolutions on `device` run in `precision`."""
     if precision.dtype == torch.float32:

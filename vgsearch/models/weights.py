@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import urllib.error
 import urllib.request
 from collections.abc import Iterable, Mapping
@@ -17,6 +18,7 @@ from huggingface_hub.errors import EntryNotFoundError, LocalEntryNotFoundError
 from torch import Tensor, nn
 
 from vgsearch.errors import WeightsError
+from vgsearch.models.atomic_folder import storage_error
 from vgsearch.models.stored_tensors import name_some
 
 BUNDLED_BACKBONE = "tf_efficientnet_lite0"
@@ -26,6 +28,7 @@ _BUNDLED_FILE = "models/efficientnet-lite0-57934424.pth"
 _HUB_TIMEOUT_S = 5.0
 _ALTERNATIVES = f"set `weights: bundled` with `backbone: {BUNDLED_BACKBONE}`, a FILE, or `none`"
 _CLASSIFIER_CHILDREN = ("fc", "classifier", "head", "pre_logits", "last_linear", "_fc")
+_STORAGE_ERRNOS = (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EPERM, errno.EROFS)
 _NESTINGS = ("state_dict", "model_state_dict", "model")
 _WRAPPER_PREFIXES = ("module.", "_orig_mod.")
 
@@ -107,6 +110,7 @@ def fetch_imagenet_file(name: str) -> Path | None:
 
     Raises:
         WeightsError: timm has no weights for this name, or the hub cannot be reached; within seconds.
+        StorageError: The cache cannot take the file.
     """
     source = timm.get_pretrained_cfg(name, allow_unregistered=True)
     if source is None or not (source.hf_hub_id or source.url):
@@ -130,6 +134,8 @@ def fetch_imagenet_file(name: str) -> Path | None:
         except EntryNotFoundError:
             continue
         except Exception as error:
+            if getattr(error, "errno", None) in _STORAGE_ERRNOS:
+                raise storage_error(Path(huggingface_hub.constants.HF_HUB_CACHE), error) from error
             raise _unreachable(name, huggingface_hub.constants.ENDPOINT, error) from error
     raise WeightsError(f"trial.weights: {source.hf_hub_id} holds no weights file; {_ALTERNATIVES}")
 

@@ -79,7 +79,7 @@ def run_search(
                     f"{ledger.num_to_run} trials to run, {at_once} at a time, "
                     f"each on {demand.cpus:g} CPUs and {demand.gpus:g} GPUs"
                 )
-                interrupted = _run_trials(ledger, demand, document, home, beat)
+                interrupted = _run_trials(ledger, demand, document, home, beat, say)
             tests, untrained = {}, {}
             if not interrupted:
                 tests, untrained = _finale(ledger, demand, registry, home, beat, say)
@@ -123,7 +123,12 @@ def _check_unchanged(before: Mapping[str, Any], now: Mapping[str, Any], document
 
 
 def _run_trials(
-    ledger: Ledger, demand: Demand, document: SearchDocument, home: Path, beat: Callable[[], None]
+    ledger: Ledger,
+    demand: Demand,
+    document: SearchDocument,
+    home: Path,
+    beat: Callable[[], None],
+    say: Callable[[str], None],
 ) -> bool:
     """Run the ledger's trials through Tune; True if a signal cut it short."""
     from ray import tune
@@ -138,7 +143,6 @@ def _run_trials(
     )
 
     desk = Desk(ledger, document.resources.max_concurrent)
-    threads = document.resources.loader_threads or demand.threads
     trials = home / "trials"
     try:
         trials.mkdir(parents=True, exist_ok=True)
@@ -146,7 +150,7 @@ def _run_trials(
         raise StorageError(f"cannot write {trials}: {error.strerror}; choose another --home") from error
     tuner = tune.Tuner(
         tune.with_resources(TrialActor, {"cpu": demand.cpus, "gpu": demand.gpus}),
-        param_space={"trials": str(trials), "threads": demand.threads, "loader_threads": threads},
+        param_space={"trials": str(trials), "threads": demand.threads},
         tune_config=tune.TuneConfig(
             search_alg=LedgerSearcher(desk),
             scheduler=LedgerScheduler(desk),
@@ -169,8 +173,10 @@ def _run_trials(
 
     def interrupt() -> None:
         desk.interrupted = True
+        say("stopping: each trial keeps the epochs that it has finished")
 
-    with winding_down(interrupt):
+    last_words = f"search {document.name!r} was interrupted; continue it with --resume"
+    with winding_down(interrupt, last_words=last_words):
         tuner.fit()
     if desk.fatal is not None:
         raise desk.fatal

@@ -1,6 +1,6 @@
 """What a search scores in the end: the champion on the tests, and the untrained backbone on val.
 
-Both run as Ray tasks with a trial's resources, because the driver may sit on a machine without a GPU.
+They run in a Ray task with a trial's resources, because the driver may sit on a machine without a GPU.
 """
 
 from __future__ import annotations
@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import ray
 
@@ -37,38 +36,29 @@ def score_finale(
     Raises:
         VgsearchError: as raised by the scoring itself, on whichever node it ran.
     """
-    tests = _run(_tests_task, demand, spec.model_dump_json(), str(checkpoint), demand.threads)
-    untrained = _run(_untrained_task, demand, spec.model_dump_json(), demand.threads)
-    return FinalScores(tests=_wait(tests, beat), untrained=_wait(untrained, beat))
-
-
-def _tests_task(spec_json: str, checkpoint: str, threads: int) -> Packed | str:
-    spec = TrialSpec.model_validate_json(spec_json)
-    return _packed(lambda: score_tests(Path(checkpoint), spec, threads=threads))
-
-
-def _untrained_task(spec_json: str, threads: int) -> Packed | str:
-    spec = TrialSpec.model_validate_json(spec_json)
-    return _packed(lambda: score_untrained(spec, threads=threads).results)
-
-
-def _packed(score: Callable[[], Mapping[str, RetrievalResult]]) -> Packed | str:
-    """Give a scoring's results as bytes, or a user's error as text, since Ray wraps exceptions."""
-    try:
-        return {name: result.to_npz_bytes() for name, result in score().items()}
-    except VgsearchError as error:
-        return str(error)
-
-
-def _run(task: Callable[..., Packed | str], demand: Demand, *arguments: object) -> Any:
-    remote = ray.remote(task).options(num_cpus=demand.cpus, num_gpus=demand.gpus, max_retries=2)
-    return remote.remote(*arguments)
-
-
-def _wait(reference: Any, beat: Callable[[], None]) -> dict[str, RetrievalResult]:
+    task = ray.remote(_score).options(num_cpus=demand.cpus, num_gpus=demand.gpus, max_retries=2)
+    reference = task.remote(spec.model_dump_json(), str(checkpoint), demand.threads)
     while not ray.wait([reference], timeout=0.2)[0]:
         beat()
     packed = ray.get(reference)
     if isinstance(packed, str):
         raise SearchError(packed)
-    return {name: RetrievalResult.from_npz(blob) for name, blob in packed.items()}
+    tests, untrained = (
+        {name: RetrievalResult.from_npz(blob) for name, blob in part.items()} for part in packed
+    )
+    return FinalScores(tests=tests, untrained=untrained)
+
+
+def _score(spec_json: str, checkpoint: str, threads: int) -> tuple[Packed, Packed] | str:
+    """Give the results as bytes, or a user's error as text, since Ray wraps exceptions."""
+    spec = TrialSpec.model_validate_json(spec_json)
+    try:
+        tests = score_tests(Path(checkpoint), spec, threads=threads)
+        untrained = score_untrained(spec, threads=threads).results
+    except VgsearchError as error:
+        return str(error)
+    return _packed(tests), _packed(untrained)
+
+
+def _packed(results: Mapping[str, RetrievalResult]) -> Packed:
+    return {name: result.to_npz_bytes() for name, result in results.items()}

@@ -1,20 +1,30 @@
-"""SIGINT and SIGTERM wind a search down; a second one ends it at once."""
+"""SIGINT and SIGTERM wind a search down; a second one, or a wind-down that hangs, ends it at once.
+
+Nothing is lost either way: the study and the checkpoints are on disk after every epoch.
+"""
 
 from __future__ import annotations
 
+import os
 import signal
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
 
+# A signal to the whole process group (systemd, Slurm, `timeout`) kills Ray's own processes as well, and the
+# driver would then wait a minute for them. Kubernetes and Slurm kill after 30 s.
+WIND_DOWN_S = 20.0
+
 
 @contextmanager
-def winding_down(on_signal: Callable[[], None]) -> Iterator[None]:
+def winding_down(on_signal: Callable[[], None], *, last_words: str = "") -> Iterator[None]:
     """Call `on_signal` at the first SIGINT or SIGTERM inside the block.
 
-    SIGTERM is what Slurm, Kubernetes and systemd send before they kill. Handlers can be set in the main
-    thread only; elsewhere this does nothing.
+    SIGTERM is what Slurm, Kubernetes and systemd send before they kill. If the process still runs
+    `WIND_DOWN_S` later it prints `last_words` and exits with 128 + the signal's number. Handlers can be
+    set in the main thread only; elsewhere this does nothing.
     """
     if threading.current_thread() is not threading.main_thread():
         yield
@@ -25,6 +35,9 @@ def winding_down(on_signal: Callable[[], None]) -> Iterator[None]:
     def handle(number: int, frame: FrameType | None) -> None:
         for each in signals:
             signal.signal(each, signal.SIG_DFL if each == signal.SIGTERM else signal.default_int_handler)
+        watchdog = threading.Timer(WIND_DOWN_S, _leave, (last_words, 128 + number))
+        watchdog.daemon = True
+        watchdog.start()
         on_signal()
 
     for number in signals:
@@ -34,3 +47,9 @@ def winding_down(on_signal: Callable[[], None]) -> Iterator[None]:
     finally:
         for number in signals:
             signal.signal(number, before[number])
+
+
+def _leave(last_words: str, code: int) -> None:
+    if last_words:
+        print(last_words, file=sys.stderr, flush=True)
+    os._exit(code)
