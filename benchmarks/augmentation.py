@@ -4,8 +4,8 @@
 
 Two comparisons, each in one run on the same images, the two sides taking turns:
 1. decoded images to an augmented batch (crop, flip, colour jitter), in this thread;
-2. JPEG files to an augmented batch on the device: `TrainingBatches` against a `DataLoader` of as many workers that
-   does what CosPlace's training set does.
+2. JPEG files to augmented batches: `TrainingBatches` against a `DataLoader` of as many workers that does what
+   CosPlace's training set does.
 """
 
 from __future__ import annotations
@@ -104,9 +104,8 @@ def main() -> None:
     parser.add_argument("--compile", action="store_true", help="fuse the jitter with torch.compile")
     options = parser.parse_args()
     size, px = options.batch_size, options.image_px
-    print(
-        f"{platform.processor() or platform.machine()}, torch {torch.__version__}, {torch.get_num_threads()} threads"
-    )
+    machine = platform.processor() or platform.machine()
+    print(f"{machine}, torch {torch.__version__}, {torch.get_num_threads()} threads")
 
     with tempfile.TemporaryDirectory() as folder:
         index = write_photos(Path(folder), size * options.batches, px)
@@ -136,9 +135,7 @@ def main() -> None:
         )
         compare("crop and colour jitter", size, options.repeats, our_batch, their_batch)
 
-        trial = TrialConfig(
-            image_px=px, batch_size=size, iterations_per_epoch=options.batches, compile=options.compile
-        )
+        trial = TrialConfig(image_px=px, batch_size=size, iterations_per_epoch=options.batches)
         ids = np.arange(len(index))
         group = CellGroup(np.zeros((len(index), 3), dtype=np.int64), np.arange(len(index) + 1), ids)
         batches = TrainingBatches(

@@ -143,9 +143,9 @@ def test_a_pass_visits_classes_once_and_all_images_are_met(index: ImageIndex) ->
     assert len(seen) == NUM_CLASSES * IMAGES_PER_CLASS
 
 
-@pytest.mark.parametrize("crop_on_device", [False, True])
-def test_threads_change_nothing(mixed_index: ImageIndex, crop_on_device: bool) -> None:
-    runs = [list(batches_of(mixed_index, threads=n, crop_on_device=crop_on_device)) for n in (1, 3)]
+@pytest.mark.parametrize("augment_on_device", [False, True])
+def test_threads_change_nothing(mixed_index: ImageIndex, augment_on_device: bool) -> None:
+    runs = [list(batches_of(mixed_index, threads=n, augment_on_device=augment_on_device)) for n in (1, 3)]
     for (images, labels), (other_images, other_labels) in zip(*runs, strict=True):
         assert torch.equal(images, other_images)
         assert torch.equal(labels, other_labels)
@@ -174,13 +174,13 @@ def test_an_item_does_not_depend_on_the_batch_size_or_its_neighbours(index: Imag
     assert torch.equal(stream(3), stream(5)[: 3 * 6])
 
 
-def test_crops_on_the_device_agree_with_crops_in_the_threads(mixed_index: ImageIndex) -> None:
+def test_augmenting_on_the_device_agrees_with_the_threads(mixed_index: ImageIndex) -> None:
     calm = TRIAL.model_copy(
         update={"augment": AugmentConfig(brightness=0, contrast=0, saturation=0, hue=0, hflip=0.5)}
     )
     for (images, labels), (device_images, device_labels) in zip(
-        batches_of(mixed_index, calm, crop_on_device=False),
-        batches_of(mixed_index, calm, crop_on_device=True),
+        batches_of(mixed_index, calm, augment_on_device=False),
+        batches_of(mixed_index, calm, augment_on_device=True),
         strict=True,
     ):
         difference_in_grey_levels = (images - device_images).abs() * 255

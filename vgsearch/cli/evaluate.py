@@ -46,7 +46,7 @@ def evaluate(
     from vgsearch.cli.files import write_files
     from vgsearch.data.retrieval_set import load_retrieval_set
     from vgsearch.models.checkpoint import load_network, read_spec
-    from vgsearch.models.precision import pick_device, resolve_precision
+    from vgsearch.models.precision import pick_device, resolve_scoring_precision
     from vgsearch.retrieval.scoring import score_set
     from vgsearch.training.threads import split_threads
 
@@ -73,7 +73,7 @@ def evaluate(
                 retrieval_set,
                 eval_config=eval_config,
                 device=device,
-                precision=resolve_precision(spec.trial.precision, device),
+                precision=resolve_scoring_precision(spec.trial.precision, device),
                 loader_threads=max(2, split_threads(None, device).loader),
                 progress=lambda done, bar=bar, task=task: bar.advance(task, done),  # type: ignore[misc]
             )

@@ -49,6 +49,10 @@ class JitterDraws:
     def __len__(self) -> int:
         return len(self.order)
 
+    def rows(self, rows: slice | npt.NDArray[np.int64]) -> JitterDraws:
+        """Take the draws of some of the images."""
+        return JitterDraws(self.factors[rows], self.order[rows])
+
 
 def draw_jitter(
     uniforms: npt.NDArray[np.float64], *, brightness: float, contrast: float, saturation: float, hue: float
@@ -70,13 +74,16 @@ def draw_jitter(
     return JitterDraws(factors.astype(np.float32), order)
 
 
-def color_jitter(images: Tensor, draws: JitterDraws, *, compile: bool = False) -> Tensor:
+def color_jitter(
+    images: Tensor, draws: JitterDraws, *, compile: bool = False, out: Tensor | None = None
+) -> Tensor:
     """Jitter a batch; the input is left as it is.
 
     Args:
         images: uint8 (b, 3, h, w), or float32 in [0, 1], on any device.
         draws: b rows.
         compile: Fuse each operation with `torch.compile` (worth it on a GPU; equal to about 1e-6).
+        out: Where to put the result, float32 (b, 3, h, w) with contiguous planes; for images on a CPU.
 
     Returns:
         float32 (b, 3, h, w) in [0, 1], planes contiguous, on the same device.
@@ -88,16 +95,19 @@ def color_jitter(images: Tensor, draws: JitterDraws, *, compile: bool = False) -
         raise ValueError(f"images must be (b, 3, h, w) with b = {len(draws)}, but got {tuple(images.shape)}")
     operations = _compiled_operations() if compile else _OPERATIONS
     if images.device.type == "cpu":
-        return _jitter_one_by_one(images, draws, operations)
+        result = torch.empty(images.shape, dtype=torch.float32) if out is None else out
+        _jitter_one_by_one(images, draws, operations, result)
+        return result
     return _jitter_in_groups(images, draws, operations)
 
 
 Operation = Callable[[Tensor, Tensor], None]
 
 
-def _jitter_one_by_one(images: Tensor, draws: JitterDraws, operations: tuple[Operation, ...]) -> Tensor:
+def _jitter_one_by_one(
+    images: Tensor, draws: JitterDraws, operations: tuple[Operation, ...], result: Tensor
+) -> None:
     """For a CPU: one image and its scratch planes stay in the cache through all four operations."""
-    result = torch.empty(images.shape, dtype=torch.float32)
     factors = torch.from_numpy(draws.factors)
     active = draws.factors != _NEUTRAL
     for row in range(len(images)):
@@ -106,7 +116,6 @@ def _jitter_one_by_one(images: Tensor, draws: JitterDraws, operations: tuple[Ope
         for column in draws.order[row]:
             if active[row, column]:
                 operations[column](image, factors[row, column].view(1, 1, 1))
-    return result
 
 
 def _jitter_in_groups(images: Tensor, draws: JitterDraws, operations: tuple[Operation, ...]) -> Tensor:

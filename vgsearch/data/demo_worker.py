@@ -12,10 +12,12 @@ import signal
 import subprocess
 import sys
 from collections.abc import Generator
+from contextlib import suppress
 from pathlib import Path
 
 from vgsearch.config.search import DemoCityConfig
 from vgsearch.data.demo_photos import write_photos
+from vgsearch.data.demo_plan import plan_photos
 from vgsearch.errors import VgsearchError
 
 _DONE = "photo"
@@ -39,35 +41,34 @@ def write_photos_in_processes(folder: Path, config: DemoCityConfig, processes: i
         config.model_dump_json(),
         str(processes),
     ]
+    environment = {**os.environ, "PYTHONPATH": search_path}
     read_end, write_end = os.pipe()
     workers: list[subprocess.Popen[bytes]] = []
+    done = 0
     try:
-        with os.fdopen(write_end, "wb") as write_file:
-            for part in range(processes):
-                workers.append(
-                    subprocess.Popen(
-                        [*command, str(part)],
-                        stdin=subprocess.DEVNULL,
-                        stdout=write_file,
-                        env={**os.environ, "PYTHONPATH": search_path},
-                    )
-                )
         with os.fdopen(read_end, encoding="ascii") as reports:
+            with os.fdopen(write_end, "wb") as pipe:
+                for part in range(processes):
+                    arguments = [*command, str(part)]
+                    workers.append(
+                        subprocess.Popen(arguments, stdin=subprocess.DEVNULL, stdout=pipe, env=environment)
+                    )
             for line in reports:
                 word, _, number = line.strip().partition(" ")
                 if word == _FAILED:
                     raise OSError(int(number), os.strerror(int(number)), str(folder))
+                done += 1
                 yield
         codes = [worker.wait() for worker in workers]
-        if any(codes):
-            raise VgsearchError(
-                f"processes that draw the demo city must exit with 0, but got {codes}; "
-                "free some memory and try again"
-            )
     finally:
         for worker in workers:
             worker.kill()
             worker.wait()
+    if any(codes) or done != len(plan_photos(config)):
+        raise VgsearchError(
+            "the processes that draw the demo city must end with exit code 0, but after "
+            f"{done} photos got {codes}; free some memory and try again"
+        )
 
 
 def _work(folder: Path, config: DemoCityConfig, parts: int, part: int) -> None:
@@ -76,10 +77,9 @@ def _work(folder: Path, config: DemoCityConfig, parts: int, part: int) -> None:
     try:
         for _ in write_photos(folder, config, part, parts):
             _report(_DONE)
-    except BrokenPipeError:
-        sys.exit(1)  # the parent is gone
     except OSError as error:
-        _report(f"{_FAILED} {error.errno or errno.EIO}")
+        with suppress(BrokenPipeError):  # the parent has heard from another process, or is gone
+            _report(f"{_FAILED} {error.errno or errno.EIO}")
 
 
 def _report(line: str) -> None:

@@ -1,13 +1,17 @@
-"""What all augmented batches share: images read ahead by threads, finished in whole batches on the device.
+"""What all augmented batches share: images read ahead by threads and augmented there or on the device.
 
-Loader threads decode (and, for a CPU, crop) into uint8; what is left happens on the device. Crop and flip
-come first and colour jitter second: the jitter then works on no pixel that the crop throws away.
+Crop and flip come first and colour jitter second: no pixel is jittered that the crop throws away.
+
+On a GPU the threads only decode, and whole batches of uint8 are augmented on the device. On a CPU the threads
+do everything, image by image, each on one core: the image stays in that core's cache, and no operation waits
+for a team of threads that is busy with the network.
 """
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Generic, Self, TypeVar
@@ -36,11 +40,13 @@ class Plan:
     """One batch before anything is read: each attribute has b rows.
 
     Attributes:
+        images: float32 (b, 3, px, px) for the threads to fill, or None if the device augments.
         image_ids: Rows of the index.
         labels: Class numbers; zeros where there are no classes.
         draws: How each image is augmented.
     """
 
+    images: Tensor | None
     image_ids: Ints
     labels: Ints
     draws: AugmentDraws
@@ -51,10 +57,15 @@ class Plan:
 
 @dataclass(frozen=True)
 class Loaded:
-    """One batch in the host's memory: images of equal size together, with their positions in the batch."""
+    """One batch that has been read; `originals` are left to augment if the device does that.
+
+    Attributes:
+        plan: What was read.
+        originals: Images of equal size together, uint8 (n, 3, h, w), with their positions in the batch.
+    """
 
     plan: Plan
-    groups: list[tuple[Ints, Tensor]]  # uint8 (n, 3, h, w)
+    originals: list[tuple[Ints, Tensor]]
 
 
 @dataclass(frozen=True)
@@ -66,43 +77,64 @@ class ImageSource(ABC):
     epoch: int
     stream: ShuffledStream
     device: torch.device
-    crop_on_device: bool
+    augment_on_device: bool
 
     @abstractmethod
+    def choose(self, number: int) -> tuple[Ints, Ints]:
+        """Decide the rows of the index and the labels of batch `number`."""
+
+    @property
+    @abstractmethod
+    def augment_salt(self) -> Salt:
+        """What keeps these augmentations apart from others."""
+
     def plan(self, number: int) -> Plan:
         """Decide batch `number`."""
+        trial = self.trial
+        positions = self.stream.positions(number)
+        draws = draw_augmentation(trial.augment, trial.seed, self.epoch, positions, salt=self.augment_salt)
+        image_ids, labels = self.choose(number)
+        if self.augment_on_device:
+            return Plan(None, image_ids, labels, draws)
+        shape = (len(image_ids), 3, trial.image_px, trial.image_px)
+        with _on(self.device):
+            images = torch.empty(shape, pin_memory=self.device.type == "cuda")
+        return Plan(images, image_ids, labels, draws)
 
     def load(self, plan: Plan, position: int) -> Tensor:
-        """Read one image, uint8 (3, h, w): the original, or its crop."""
-        image = read_image(self.index.absolute(int(plan.image_ids[position])))
-        if self.crop_on_device:
-            return image
-        draw = plan.draws.crop.rows(slice(position, position + 1))
-        return crop_and_flip(image, draw, self.trial.image_px)
+        """Read one image: the original, uint8 (3, h, w), or its place in `plan.images`, filled."""
+        original = read_image(self.index.absolute(int(plan.image_ids[position])))
+        if plan.images is None:
+            return original
+        this = slice(position, position + 1)
+        crop = crop_and_flip(original, plan.draws.crop.rows(this), self.trial.image_px)
+        return color_jitter(crop[None], plan.draws.jitter.rows(this), out=plan.images[this])
 
     def collate(self, plan: Plan, items: list[Tensor]) -> Loaded:
-        """Join images of one size, in page-locked memory if they go to a GPU."""
+        """Join originals of one size, in page-locked memory if they go to a GPU."""
+        if plan.images is not None:
+            return Loaded(plan, [])
         positions: dict[tuple[int, ...], list[int]] = {}
         for position, item in enumerate(items):
             positions.setdefault(tuple(item.shape), []).append(position)
-        groups = [
+        joined = [
             (np.array(members, dtype=np.int64), self._join([items[i] for i in members]))
             for members in positions.values()
         ]
-        return Loaded(plan, groups)
+        return Loaded(plan, joined)
 
-    def _join(self, items: list[Tensor]) -> Tensor:
-        # Originals are interleaved: joined as they lie, every copy is a plain one.
-        joined = torch.stack([item.permute(1, 2, 0) for item in items] if self.crop_on_device else items)
+    def _join(self, originals: list[Tensor]) -> Tensor:
+        # Decoded pixels are interleaved: joined as they lie, every copy is a plain one.
+        joined = torch.stack([original.permute(1, 2, 0) for original in originals])
         if self.device.type == "cuda":
-            with torch.cuda.device(self.device):
+            with _on(self.device):
                 joined = joined.pin_memory()
-        return joined.permute(0, 3, 1, 2) if self.crop_on_device else joined
+        return joined.permute(0, 3, 1, 2)
 
-    def draw(self, salt: Salt, number: int) -> AugmentDraws:
-        """Draw the augmentation of batch `number`."""
-        positions = self.stream.positions(number)
-        return draw_augmentation(self.trial.augment, self.trial.seed, self.epoch, positions, salt=salt)
+
+def _on(device: torch.device) -> AbstractContextManager[object]:
+    """Make a GPU the current one of this thread: page-locked memory belongs to it."""
+    return torch.cuda.device(device) if device.type == "cuda" else nullcontext()
 
 
 class AugmentedBatches(ABC, Generic[Yielded]):
@@ -143,13 +175,12 @@ class AugmentedBatches(ABC, Generic[Yielded]):
     def _images(self, loaded: Loaded) -> Tensor:
         """Bring a batch to the device and do what is left of its augmentation: float32 (b, 3, px, px)."""
         source, draws = self._source, loaded.plan.draws
+        if loaded.plan.images is not None:
+            return loaded.plan.images.to(source.device, non_blocking=True)
         out_px = source.trial.image_px
-        if source.crop_on_device:
-            images = torch.empty((len(draws), 3, out_px, out_px), dtype=torch.uint8, device=source.device)
-            for positions, originals in loaded.groups:
-                moved = originals.to(source.device, non_blocking=True)
-                crops = crop_and_flip_batch(moved, draws.crop.rows(positions), out_px)
-                images[torch.from_numpy(positions).to(source.device)] = crops
-        else:
-            images = loaded.groups[0][1].to(source.device, non_blocking=True)
-        return color_jitter(images, draws.jitter, compile=source.trial.compile)
+        crops = torch.empty((len(draws), 3, out_px, out_px), dtype=torch.uint8, device=source.device)
+        for positions, originals in loaded.originals:
+            moved = originals.to(source.device, non_blocking=True)
+            places = torch.from_numpy(positions).to(source.device)
+            crops[places] = crop_and_flip_batch(moved, draws.crop.rows(positions), out_px)
+        return color_jitter(crops, draws.jitter, compile=source.trial.compile)

@@ -11,7 +11,7 @@ from torch import Tensor
 from vgsearch.config.trial import TrialConfig
 from vgsearch.data.cells import CellGroup
 from vgsearch.data.draws import Salt, random_uniforms
-from vgsearch.data.image_batches import AugmentedBatches, ImageSource, Loaded, Plan
+from vgsearch.data.image_batches import AugmentedBatches, ImageSource, Ints, Loaded
 from vgsearch.data.index import ImageIndex
 from vgsearch.data.sampling import ShuffledStream
 from vgsearch.errors import DataError
@@ -23,22 +23,25 @@ class _ClassImages(ImageSource):
 
     group: CellGroup
 
-    def plan(self, number: int) -> Plan:
+    augment_salt = Salt.AUGMENT
+
+    def choose(self, number: int) -> tuple[Ints, Ints]:
         classes = self.stream.batch(number)
         key = (Salt.IMAGE_OF_CLASS, self.trial.seed, self.epoch)
         uniforms = random_uniforms(key, self.stream.positions(number), 1)[:, 0]
         starts, ends = self.group.offsets[classes], self.group.offsets[classes + 1]
-        image_ids = self.group.image_ids[starts + (uniforms * (ends - starts)).astype(np.int64)]
-        return Plan(image_ids, classes, self.draw(Salt.AUGMENT, number))
+        return self.group.image_ids[starts + (uniforms * (ends - starts)).astype(np.int64)], classes
 
 
 @dataclass(frozen=True)
 class _TargetImages(ImageSource):
     """An item is an image."""
 
-    def plan(self, number: int) -> Plan:
+    augment_salt = Salt.TARGET_AUGMENT
+
+    def choose(self, number: int) -> tuple[Ints, Ints]:
         image_ids = self.stream.batch(number)
-        return Plan(image_ids, np.zeros_like(image_ids), self.draw(Salt.TARGET_AUGMENT, number))
+        return image_ids, np.zeros_like(image_ids)
 
 
 class TrainingBatches(AugmentedBatches[tuple[Tensor, Tensor]]):
@@ -62,7 +65,7 @@ class TrainingBatches(AugmentedBatches[tuple[Tensor, Tensor]]):
         epoch: int,
         threads: int,
         device: torch.device,
-        crop_on_device: bool | None = None,
+        augment_on_device: bool | None = None,
     ) -> None:
         """Describe the batches; threads start with the iteration.
 
@@ -73,7 +76,8 @@ class TrainingBatches(AugmentedBatches[tuple[Tensor, Tensor]]):
             epoch: >= 0.
             threads: Loader threads, >= 1.
             device: Where the batches go.
-            crop_on_device: Crop there in batches, instead of per image in the threads; by default on CUDA.
+            augment_on_device: Augment whole batches there, instead of single images in the threads; by
+                default on CUDA. `trial.compile` then compiles the colour jitter too.
 
         Raises:
             DataError: The group has fewer classes than a batch.
@@ -93,8 +97,8 @@ class TrainingBatches(AugmentedBatches[tuple[Tensor, Tensor]]):
             salt=Salt.CLASS_ORDER,
             drop_last=True,
         )
-        crop_on_device = device.type == "cuda" if crop_on_device is None else crop_on_device
-        super().__init__(_ClassImages(index, trial, epoch, stream, device, crop_on_device, group), threads)
+        augment_on_device = device.type == "cuda" if augment_on_device is None else augment_on_device
+        super().__init__(_ClassImages(index, trial, epoch, stream, device, augment_on_device, group), threads)
 
     def _finish(self, loaded: Loaded) -> tuple[Tensor, Tensor]:
         labels = torch.from_numpy(loaded.plan.labels).to(self._source.device, non_blocking=True)
@@ -118,7 +122,7 @@ class TargetBatches(AugmentedBatches[Tensor]):
         epoch: int,
         threads: int,
         device: torch.device,
-        crop_on_device: bool | None = None,
+        augment_on_device: bool | None = None,
     ) -> None:
         """Describe the batches, as in `TrainingBatches`.
 
@@ -133,8 +137,8 @@ class TargetBatches(AugmentedBatches[Tensor]):
         stream = ShuffledStream(
             len(index), batch_size, seed=trial.seed, epoch=epoch, salt=Salt.TARGET_ORDER, drop_last=False
         )
-        crop_on_device = device.type == "cuda" if crop_on_device is None else crop_on_device
-        super().__init__(_TargetImages(index, trial, epoch, stream, device, crop_on_device), threads)
+        augment_on_device = device.type == "cuda" if augment_on_device is None else augment_on_device
+        super().__init__(_TargetImages(index, trial, epoch, stream, device, augment_on_device), threads)
 
     def _finish(self, loaded: Loaded) -> Tensor:
         return self._images(loaded)

@@ -66,7 +66,7 @@ def ray_session(address: str | None, *, num_cpus: int | None = None) -> Iterator
     try:
         yield [
             Node(cpus=node["Resources"].get("CPU", 0.0), gpus=node["Resources"].get("GPU", 0.0))
-            for node in ray.nodes()
+            for node in ray.nodes()  # type: ignore[no-untyped-call]
             if node["Alive"]
         ]
     finally:

@@ -13,6 +13,7 @@ from vgsearch.config.document import SearchDocument
 from vgsearch.config.search import DataConfig
 from vgsearch.errors import SearchError, StorageError
 from vgsearch.registry.protocol import Registry
+from vgsearch.retrieval.recall import RetrievalResult
 from vgsearch.search.cluster import ray_session
 from vgsearch.search.events import Watcher, nobody
 from vgsearch.search.interrupts import winding_down
@@ -30,8 +31,8 @@ class SearchOutcome:
     interrupted: bool
     seconds: float
     demand: Demand
-    tests: Mapping[str, Any]
-    untrained: Mapping[str, Any]
+    tests: Mapping[str, RetrievalResult]
+    untrained: Mapping[str, RetrievalResult]
 
 
 def run_search(
@@ -80,7 +81,8 @@ def run_search(
                     f"each on {demand.cpus:g} CPUs and {demand.gpus:g} GPUs"
                 )
                 interrupted = _run_trials(ledger, demand, document, home, beat, say)
-            tests, untrained = {}, {}
+            tests: Mapping[str, RetrievalResult] = {}
+            untrained: Mapping[str, RetrievalResult] = {}
             if not interrupted:
                 tests, untrained = _finale(ledger, demand, registry, home, beat, say)
             registry.finish_search(ledger.search_run, "interrupted" if interrupted else "complete")
@@ -148,9 +150,10 @@ def _run_trials(
         trials.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise StorageError(f"cannot write {trials}: {error.strerror}; choose another --home") from error
+    run = f"{document.name}-{time.strftime('%Y%m%d-%H%M%S')}"
     tuner = tune.Tuner(
         tune.with_resources(TrialActor, {"cpu": demand.cpus, "gpu": demand.gpus}),
-        param_space={"trials": str(trials), "threads": demand.threads},
+        param_space={"trials": str(trials), "threads": demand.threads, "run": run},
         tune_config=tune.TuneConfig(
             search_alg=LedgerSearcher(desk),
             scheduler=LedgerScheduler(desk),
@@ -160,7 +163,7 @@ def _run_trials(
             trial_dirname_creator=lambda trial: str(trial.config["uid"]),
         ),
         run_config=tune.RunConfig(
-            name=f"{document.name}-{time.strftime('%Y%m%d-%H%M%S')}",
+            name=run,
             storage_path=str(home / "ray"),
             stop=DeskStopper(desk),
             callbacks=[Heartbeat(beat)],
@@ -190,7 +193,7 @@ def _finale(
     home: Path,
     beat: Callable[[], None],
     say: Callable[[str], None],
-) -> tuple[Mapping[str, Any], Mapping[str, Any]]:
+) -> tuple[Mapping[str, RetrievalResult], Mapping[str, RetrievalResult]]:
     """Score the champion on the tests and its untrained backbone on val, once for each champion."""
     from vgsearch.search.finale import score_finale
     from vgsearch.search.outcome import best_checkpoint

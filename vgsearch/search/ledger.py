@@ -20,6 +20,7 @@ from optuna.trial import TrialState as OptunaState
 from vgsearch.config.document import SearchDocument
 from vgsearch.config.search import DataConfig, TrialSpec
 from vgsearch.config.trial import TrialConfig
+from vgsearch.errors import SearchError
 from vgsearch.registry.protocol import Registry
 from vgsearch.registry.records import ModelVersion
 from vgsearch.search.events import TrialEvent, TrialState, Watcher
@@ -111,7 +112,11 @@ class Ledger:
         return spec
 
     def receive(self, message: WorkerMessage) -> bool:
-        """Record what a worker says and answer whether its trial goes on."""
+        """Record what a worker says and answer whether its trial goes on.
+
+        Raises:
+            SearchError: the worker met something that no trial can work with.
+        """
         running = self._running.get(message.uid)
         if running is None:
             return False
@@ -121,6 +126,10 @@ class Ledger:
                 continue
             if not self._record_epoch(running, report):
                 return False
+        if message.halted:
+            raise SearchError(
+                f"{message.halted} (met by trial {running.number}; mend it and continue with --resume)"
+            )
         if message.failed:
             self._finish(running, "out_of_memory" if message.out_of_memory else "failed", message.failed)
             return False

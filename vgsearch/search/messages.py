@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from vgsearch.training.trainer import EpochReport
+from vgsearch.training.report import EpochReport
 
 _KEY = "vgsearch_message"
 
@@ -15,13 +15,16 @@ _KEY = "vgsearch_message"
 class WorkerMessage:
     """A trial's epochs so far, or the reason why it cannot go on.
 
-    All epochs are sent each time: a worker or driver that died may have kept the other from hearing of one.
+    All epochs are sent each time: a worker or driver that died may have kept the other from hearing of
+    one. `failed` is about the trial's own values. `halted` is about what every trial needs (an image that
+    cannot be read, a disk that is full): the search stops, and the trial stays unfinished for a resume.
     """
 
     uid: str
     epochs: tuple[Mapping[str, Any], ...]
     num_queries: int = 0
     failed: str = ""
+    halted: str = ""
     out_of_memory: bool = False
 
     def as_result(self) -> dict[str, Any]:

@@ -14,7 +14,7 @@ import torch
 from ray.tune import Trainable
 
 from vgsearch.config.search import TrialSpec
-from vgsearch.errors import DivergedError, VgsearchError
+from vgsearch.errors import DataError, StorageError, VgsearchError, WeightsError
 from vgsearch.search.messages import WorkerMessage, plain_report
 from vgsearch.training.reset import reset_process
 from vgsearch.training.trainer import Trainer
@@ -23,8 +23,10 @@ from vgsearch.training.trainer import Trainer
 MAX_DEATHS_PER_EPOCH = 3
 
 
-class TrialActor(Trainable):  # type: ignore[misc]
+class TrialActor(Trainable):
     """Trains the trial in `config["spec"]` in the folder `config["trials"]/<uid>`."""
+
+    _trainer: Trainer | None = None
 
     def setup(self, config: dict[str, Any]) -> None:
         """Take the first trial."""
@@ -53,15 +55,20 @@ class TrialActor(Trainable):  # type: ignore[misc]
             return self._result(self._trainer)
         except torch.cuda.OutOfMemoryError as error:
             torch.cuda.empty_cache()
-            return self._failure(f"out of GPU memory: {_first_line(error)}", out_of_memory=True)
+            return self._end(failed=f"out of GPU memory: {_first_line(error)}", out_of_memory=True)
         except MemoryError as error:
-            return self._failure(f"out of memory: {_first_line(error)}", out_of_memory=True)
-        except (DivergedError, VgsearchError) as error:
-            return self._failure(_first_line(error))
+            return self._end(failed=f"out of memory: {_first_line(error)}", out_of_memory=True)
+        except (DataError, StorageError, WeightsError) as error:
+            return self._end(halted=_first_line(error))
+        except VgsearchError as error:
+            return self._end(failed=_first_line(error))
+        except OSError as error:
+            where = f"{error.filename}: " if error.filename else ""
+            return self._end(halted=f"{where}{error.strerror or error}")
         except Exception as error:
             (self._folder / "traceback.txt").write_text(traceback.format_exc())
-            where = self._folder / "traceback.txt"
-            return self._failure(f"{type(error).__name__}: {_first_line(error)} (see {where})")
+            told = f"{type(error).__name__}: {_first_line(error)}"
+            return self._end(failed=f"{told} (see {self._folder / 'traceback.txt'})")
 
     def cleanup(self) -> None:
         """Stop the loader's threads."""
@@ -72,22 +79,24 @@ class TrialActor(Trainable):  # type: ignore[misc]
         self._spec = TrialSpec.model_validate_json(config["spec"])
         self._threads = int(config["threads"])
         self._folder = Path(config["trials"]) / self._spec.uid
+        self._run = str(config["run"])
         self._deaths = self._folder / "deaths"
-        self._trainer: Trainer | None = None
+        self._trainer = None
 
     def _open_trainer(self) -> Trainer:
         self._folder.mkdir(parents=True, exist_ok=True)
-        # Counted up on opening and cleared by an epoch: what is left over are processes that died.
-        deaths = int(self._deaths.read_text() or 0) if self._deaths.exists() else 0
+        # Counted up on opening and cleared by an epoch: what is left over are processes that died under
+        # this driver. An interrupted search leaves one too, which is no fault of the trial's.
+        run, _, count = self._deaths.read_text().partition(" ") if self._deaths.exists() else ("", "", "")
+        deaths = int(count) if run == self._run and count.isdigit() else 0
         if deaths >= MAX_DEATHS_PER_EPOCH:
             raise VgsearchError(f"its worker died {deaths} times without finishing an epoch")
-        self._deaths.write_text(str(deaths + 1))
+        self._deaths.write_text(f"{self._run} {deaths + 1}")
         return Trainer(self._spec, self._folder, threads=self._threads)
 
     def _drop(self) -> None:
-        trainer = getattr(self, "_trainer", None)
-        if trainer is not None:
-            trainer.close()
+        if self._trainer is not None:
+            self._trainer.close()
         self._trainer = None
 
     def _result(self, trainer: Trainer) -> dict[str, Any]:
@@ -98,14 +107,16 @@ class TrialActor(Trainable):  # type: ignore[misc]
         )
         return message.as_result()
 
-    def _failure(self, reason: str, *, out_of_memory: bool = False) -> dict[str, Any]:
+    def _end(self, *, failed: str = "", halted: str = "", out_of_memory: bool = False) -> dict[str, Any]:
         reports = self._trainer.reports if self._trainer is not None else []
         message = WorkerMessage(
             uid=self._spec.uid,
             epochs=tuple(plain_report(report) for report in reports),
-            failed=reason,
+            failed=failed,
+            halted=halted,
             out_of_memory=out_of_memory,
         )
+        self._deaths.unlink(missing_ok=True)
         self._drop()
         return message.as_result()
 

@@ -52,7 +52,7 @@ class _Deskless:
         return {key: value for key, value in self.__dict__.items() if key != "desk"}
 
 
-class LedgerSearcher(_Deskless, Searcher):  # type: ignore[misc]
+class LedgerSearcher(_Deskless, Searcher):
     """Hands the ledger's proposals to Tune."""
 
     def __init__(self, desk: Desk) -> None:
@@ -80,11 +80,11 @@ class LedgerSearcher(_Deskless, Searcher):  # type: ignore[misc]
         """Never used: a resumed search starts a fresh Tuner over the study."""
 
 
-class LedgerScheduler(_Deskless, FIFOScheduler):  # type: ignore[misc]
+class LedgerScheduler(_Deskless, FIFOScheduler):
     """Records each result in the ledger and passes its verdict on."""
 
     def __init__(self, desk: Desk) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self.desk = desk
 
     def on_trial_result(self, tune_controller: Any, trial: Any, result: dict[str, Any]) -> str:
@@ -102,7 +102,7 @@ class LedgerScheduler(_Deskless, FIFOScheduler):  # type: ignore[misc]
         self.desk.guarded(lambda: self.desk.ledger.lost(uid, reason), None)
 
 
-class DeskStopper(Stopper):  # type: ignore[misc]
+class DeskStopper(Stopper):
     """Ends the Tune run on a signal or after a driver's error."""
 
     def __init__(self, desk: Desk) -> None:
@@ -120,7 +120,7 @@ class DeskStopper(Stopper):  # type: ignore[misc]
         return (_never_stop, ())
 
 
-class _NeverStop(Stopper):  # type: ignore[misc]
+class _NeverStop(Stopper):
     def __call__(self, trial_id: str, result: dict[str, Any]) -> bool:
         return False
 
@@ -132,7 +132,7 @@ def _never_stop() -> Stopper:
     return _NeverStop()
 
 
-class Heartbeat(Callback):  # type: ignore[misc]
+class Heartbeat(Callback):
     """Calls `beat` in Tune's loop, so that a live table moves while an epoch trains."""
 
     def __init__(self, beat: Callable[[], None]) -> None:

@@ -1,0 +1,64 @@
+"""Numbers and settings as the tables print them."""
+
+from __future__ import annotations
+
+from vgsearch.reporting.rows import LeaderboardRow, MarginUnit
+from vgsearch.retrieval.recall import Recall
+
+MISSING = "-"
+_MARGIN_FORMATS: dict[MarginUnit, str] = {"": "{:.2f}", "cos": "{:.2f} cos", "rad": "{:.2f} rad", "mul": "x{:.2f}"}
+STATE_STYLES = {
+    "running": "cyan",
+    "complete": "green",
+    "stopped": "yellow",
+    "failed": "red",
+    "out_of_memory": "red",
+}
+
+
+def percent(recall: Recall | None) -> str:
+    """`63.0`, or a dash."""
+    return MISSING if recall is None else f"{recall.percent:.1f}"
+
+
+def bracket(recall: Recall | None) -> str:
+    """The 95% interval in percent, `[59.1, 66.7]`, or nothing."""
+    if recall is None:
+        return ""
+    low, high = recall.interval
+    return f"[{100 * low:.1f}, {100 * high:.1f}]"
+
+
+def with_interval(recall: Recall | None) -> str:
+    """`63.0 [59.1, 66.7]`, or a dash."""
+    return MISSING if recall is None else str(recall)
+
+
+def duration(seconds: float) -> str:
+    """`42 s`, `5:07`, or `2:05:07` from an hour on."""
+    whole = max(0, round(seconds))
+    if whole < 60:
+        return f"{whole} s"
+    minutes, rest = divmod(whole, 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"
+
+
+def margin(row: LeaderboardRow) -> str:
+    """The margin with its unit: `0.40 cos`, `0.50 rad`, `x1.50`."""
+    return MISSING if row.margin is None else _MARGIN_FORMATS[row.margin_unit].format(row.margin)
+
+
+def alpha(row: LeaderboardRow) -> str:
+    """The reversal's strength, a dash without one."""
+    return MISSING if row.grl_alpha is None else f"{row.grl_alpha:.2f}"
+
+
+def epoch(row: LeaderboardRow) -> str:
+    """Best epoch of all: `3/4`."""
+    return f"{MISSING if row.best_epoch is None else row.best_epoch}/{row.epochs}"
+
+
+def state(name: str) -> str:
+    """A state in words."""
+    return name.replace("_", " ")
