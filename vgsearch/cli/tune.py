@@ -31,10 +31,11 @@ def tune(
     from vgsearch.cli.demo import build_city
     from vgsearch.cli.load import load_space
     from vgsearch.cli.preflight import check_data, fetch_weights
-    from vgsearch.cli.present import print_outcome, watching
+    from vgsearch.cli.present import print_outcome, unless_default, watching
     from vgsearch.cli.store import open_registry
 
     console = Console()
+    shown_home, shown_root = unless_default(home, data_root)
     home = home.resolve()
     document = load_space(file, overrides, data_root)
     if document.data.demo_city is not None:
@@ -59,4 +60,6 @@ def tune(
             beat=watcher.beat,
             say=watcher.say,
         )
-    print_outcome(outcome, document, console, home=home, data_root=data_root, file=file)
+    print_outcome(outcome, document, console, file=file, home=shown_home, data_root=shown_root)
+    if outcome.interrupted:
+        raise typer.Exit(130)

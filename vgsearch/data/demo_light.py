@@ -70,7 +70,7 @@ def draw_light(rng: np.random.Generator, *, night: bool) -> Light:
             gain=balance * np.float32(1.15 * exposure),
             noise=float(rng.uniform(0.004, 0.015)),
         )
-    moon = NIGHT_LEVEL * 0.6 * _rgb(0.85, 0.95, 1.3)
+    moon = NIGHT_LEVEL * _rgb(0.9, 0.97, 1.25)
     return Light(
         evening=int(rng.integers(2**31)),
         wall=np.tile(moon, (4, 1)),
@@ -81,7 +81,7 @@ def draw_light(rng: np.random.Generator, *, night: bool) -> Light:
         cloud_cover=cover,
         cloud_salt=salt,
         haze_m=500.0,
-        lamp=float(rng.uniform(0.10, 0.22)) * _rgb(1.0, 0.72, 0.42),
+        lamp=float(rng.uniform(0.12, 0.26)) * _rgb(1.0, 0.72, 0.42),
         gain=balance * np.float32(exposure),
         noise=float(rng.uniform(0.03, 0.06)),
     )

@@ -7,13 +7,13 @@ from dataclasses import dataclass
 
 from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
 from rich.measure import Measurement
-from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
 from vgsearch.reporting import wording
 from vgsearch.reporting.rows import LeaderboardRow, Recalls, ScoreRow
-from vgsearch.reporting.verdicts import failure_lines, lead_verdict, untrained_verdict
+from vgsearch.reporting.table import new_table
+from vgsearch.reporting.verdicts import decisive_n, failure_lines, lead_verdict, untrained_verdict
 
 _NS = (1, 5, 10, 20)
 
@@ -70,18 +70,89 @@ class _Leaderboard:
             )
 
     def _sentences(self) -> list[str]:
-        n = int(self.objective.rpartition("_")[2])
-        scored = next((row for row in self.rows if row.recalls), None)
-        lines = []
-        if scored is not None:
-            queries = next(iter(scored.recalls.values())).num_queries
-            lines.append(f"Recalls in percent with 95% Wilson intervals; {_split_words(scored, queries)}.")
-        lines += [lead_verdict(self.rows, n), untrained_verdict(self.rows, self.untrained, n)]
+        n = decisive_n(self.objective)
+        lines: list[str | None] = [_caption(self.rows), lead_verdict(self.rows, n)]
+        lines.append(untrained_verdict(self.rows, self.untrained, n))
         return [line for line in lines if line] + failure_lines(self.rows)
 
 
-def _split_words(row: LeaderboardRow, queries: int) -> str:
-    if len(row.by_split) < 2:
-        return f"{queries} val queries"
-    each = ", ".join(f"{next(iter(r.values())).num_queries} {name}" for name, r in row.by_split.items())
-    return f"{queries} val queries of all splits together ({each})"
+def _caption(rows: Sequence[LeaderboardRow]) -> str | None:
+    """Who is best by its full name, and what the numbers count."""
+    best = next((row for row in rows if row.recalls), None)
+    if best is None:
+        return "No trial finished an epoch."
+    queries = f"{next(iter(best.recalls.values())).num_queries} val queries"
+    if len(best.by_split) > 1:
+        each = (
+            f"{next(iter(recalls.values())).num_queries} {name}" for name, recalls in best.by_split.items()
+        )
+        queries += f" ({' + '.join(each)})"
+    return (
+        f"Best: {best.uid} after epoch {best.best_epoch}. "
+        f"Recalls in percent with 95% Wilson intervals over {queries}."
+    )
+
+
+def _first_that_fits(
+    layouts: Sequence[Callable[[], Table]], console: Console, options: ConsoleOptions
+) -> RenderableType:
+    """The first table whose cells need no wrapping, else the last."""
+    roomy = options.update(width=10_000)
+    tables = [layout() for layout in layouts]
+    fitting = (t for t in tables if Measurement.get(console, roomy, t).maximum <= options.max_width)
+    return next(fitting, tables[-1])
+
+
+def _wide(rows: Sequence[LeaderboardRow], with_interval_at: Sequence[int]) -> Table:
+    """One line a trial."""
+    splits = list(rows[0].by_split) if rows and len(rows[0].by_split) > 1 else []
+    headers = ["#", "trial", "backbone", "loss", "margin", "scale", "alpha", "epoch"]
+    headers += [f"R@{n}" for n in _NS] + [f"{split} R@1" for split in splits] + ["time", "state"]
+    table = new_table(*headers, left=("trial", "backbone", "loss", "margin", "state"))
+    for row in rows:
+        cells = [str(row.rank), row.uid, row.backbone, row.loss, wording.margin(row), f"{row.scale:.1f}"]
+        cells += [wording.alpha(row), wording.epoch(row)]
+        for n in _NS:
+            write = wording.with_interval if n in with_interval_at else wording.percent
+            cells.append(write(row.recalls.get(n)))
+        cells += [wording.percent(row.by_split.get(split, {}).get(1)) for split in splits]
+        cells.append(wording.duration(row.seconds))
+        table.add_row(*map(Text, cells), wording.styled_state(row.state))
+    return table
+
+
+def _compact(rows: Sequence[LeaderboardRow]) -> Table:
+    """Two lines a trial: recalls above their intervals, settings and state beside them."""
+    same_backbone = len({row.backbone for row in rows}) == 1
+    headers = ["#", "trial", f"all {rows[0].backbone}" if same_backbone else "settings"]
+    table = new_table(*headers, *(f"R@{n}" for n in _NS), "state", left=(headers[2], "state"))
+    table.columns[2].no_wrap = False
+    for row in rows:
+        settings = [f"{row.loss} {wording.margin(row)}", f"scale {row.scale:.1f}, alpha {wording.alpha(row)}"]
+        settings += [] if same_backbone else [row.backbone]
+        if len(row.by_split) > 1:
+            each = (f"{split} {wording.percent(r.get(1))}" for split, r in row.by_split.items())
+            settings.append("R@1 " + ", ".join(each))
+        first, *others = (row.recalls.get(n) for n in _NS)
+        progress = f"\n{wording.epoch(row)} {wording.duration(row.seconds)}"
+        table.add_row(
+            str(row.rank),
+            str(row.number),
+            Text("\n".join(settings)),
+            Text(f"{wording.percent(first)}\n{wording.bracket(first)}"),
+            *(Text(f"{wording.percent(recall)}\n{wording.half_width(recall)}") for recall in others),
+            wording.styled_state(row.state).append(progress, style="default"),
+        )
+    return table
+
+
+def _scores(tests: Mapping[str, Recalls], *, two_lines: bool) -> Table:
+    """The champion on each set, intervals beside the recalls or below them."""
+    table = new_table("set", "queries", *(f"R@{n}" for n in _NS), left=("set",))
+    for name, recalls in tests.items():
+        queries = str(next(iter(recalls.values())).num_queries) if recalls else wording.MISSING
+        cells = [wording.with_interval(recalls.get(n)) for n in _NS]
+        table.add_row(
+            *(Text(cell.replace(" [", "\n[") if two_lines else cell) for cell in (name, queries, *cells))
+        )
+    return table

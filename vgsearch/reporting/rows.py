@@ -31,7 +31,8 @@ class LeaderboardRow:
         grl_alpha: strength of the gradient reversal, None without a domain classifier.
         best_epoch: from 1, None if no epoch was finished.
         epochs: epochs that a whole trial has.
-        recalls: of the selection split, or of all of them pooled (see `pool_recalls`); empty if no epoch ended.
+        recalls: of the selection split, or of all of them pooled (see `pool_recalls`); empty if no epoch
+            was finished.
         seconds: time spent in its epochs.
         reason: why it ended early, empty for most.
         by_split: recalls of each selection split, where there are several.
@@ -66,7 +67,8 @@ class ScoreRow:
 def pool_recalls(by_split: Mapping[str, Recalls]) -> dict[int, Recall]:
     """Count the hits and queries of all splits together, for each N that all of them have.
 
-    Where the splits have equally many queries this is the mean of their recalls, with the interval of all queries.
+    Where the splits have equally many queries this is the mean of their recalls, with the interval of all
+    queries.
     """
     common = set.intersection(*(set(recalls) for recalls in by_split.values())) if by_split else set()
     return {

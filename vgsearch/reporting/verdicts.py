@@ -5,8 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from vgsearch.reporting.rows import LeaderboardRow, Recalls
-from vgsearch.reporting.wording import state, with_interval
+from vgsearch.reporting.wording import ending, with_interval
 from vgsearch.retrieval.recall import Recall
+
+
+def decisive_n(objective: str) -> int:
+    """The N of the recall that ranks trials: 5 for `val/night/recall_at_5`."""
+    number = objective.rpartition("_")[2]
+    return int(number) if number.isdecimal() else 1
 
 
 def outside(better: Recall, worse: Recall) -> bool:
@@ -49,15 +55,16 @@ def untrained_verdict(rows: Sequence[LeaderboardRow], untrained: Recalls | None,
     if outside(trained, raw):
         return f"{start}; the best trial beats it outside its interval ({gain:+.1f})."
     if gain > 0:
-        return f"{start}; the best trial is higher ({gain:+.1f}), but within the interval: no proof of learning."
+        return (
+            f"{start}; the best trial is higher ({gain:+.1f}), but within the interval: no proof of learning."
+        )
     return f"{start}; the best trial does not beat it ({gain:+.1f})."
 
 
 def failure_lines(rows: Sequence[LeaderboardRow]) -> list[str]:
     """One line for each trial that failed, with its reason."""
     return [
-        f"Trial {row.number} {'ran' if row.state == 'out_of_memory' else 'is'} {state(row.state)}"
-        f"{': ' + row.reason if row.reason else ''}."
+        f"Trial {row.number} {ending(row.state)}" + (f": {row.reason.rstrip('.')}." if row.reason else ".")
         for row in rows
         if row.state in ("failed", "out_of_memory")
     ]

@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+from rich.text import Text
+
 from vgsearch.reporting.rows import LeaderboardRow, MarginUnit
 from vgsearch.retrieval.recall import Recall
 
 MISSING = "-"
-_MARGIN_FORMATS: dict[MarginUnit, str] = {"": "{:.2f}", "cos": "{:.2f} cos", "rad": "{:.2f} rad", "mul": "x{:.2f}"}
-STATE_STYLES = {
+_MARGIN_FORMATS: dict[MarginUnit, str] = {
+    "": "{:.2f}",
+    "cos": "{:.2f} cos",
+    "rad": "{:.2f} rad",
+    "mul": "x{:.2f}",
+}
+_STATE_STYLES = {
     "running": "cyan",
     "complete": "green",
     "stopped": "yellow",
@@ -27,6 +34,14 @@ def bracket(recall: Recall | None) -> str:
         return ""
     low, high = recall.interval
     return f"[{100 * low:.1f}, {100 * high:.1f}]"
+
+
+def half_width(recall: Recall | None) -> str:
+    """Half of the interval's width, `±3.8`: shorter than `bracket`, and nearly symmetric in practice."""
+    if recall is None:
+        return ""
+    low, high = recall.interval
+    return f"±{50 * (high - low):.1f}"
 
 
 def with_interval(recall: Recall | None) -> str:
@@ -62,3 +77,15 @@ def epoch(row: LeaderboardRow) -> str:
 def state(name: str) -> str:
     """A state in words."""
     return name.replace("_", " ")
+
+
+def ending(name: str) -> str:
+    """A final state as the verb of a sentence: `failed`, `ran out of memory`, `is complete`."""
+    return {"complete": "is complete", "stopped": "was stopped", "out_of_memory": "ran out of memory"}.get(
+        name, name
+    )
+
+
+def styled_state(name: str) -> Text:
+    """A state in words and colour."""
+    return Text(state(name), style=_STATE_STYLES.get(name, "default"))

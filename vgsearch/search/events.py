@@ -13,8 +13,9 @@ TrialState = Literal["running", "complete", "stopped", "failed", "out_of_memory"
 class TrialEvent:
     """A trial's standing after something happened to it.
 
-    `value` is the objective of the latest epoch and `best` the highest so far, both in percent;
-    `num_queries` is the number of queries behind them (0 where several splits are averaged).
+    `settings` are the searched values by Optuna's names; `value` is the objective of the latest epoch and
+    `best` the highest so far, both in percent; `num_queries` is the number of queries behind them (0 where
+    several splits are averaged).
     """
 
     number: int

@@ -44,6 +44,7 @@ class _Running:
     number: int
     spec: TrialSpec
     run_id: str
+    settings: Mapping[str, object]
     started: float = field(default_factory=time.monotonic)
     reports: dict[int, Mapping[str, Any]] = field(default_factory=dict)
     num_queries: int = 0
@@ -106,7 +107,7 @@ class Ledger:
             params=spec.trial.model_dump(mode="json"),
             spec_text=yaml.safe_dump(spec.model_dump(mode="json"), sort_keys=False),
         )
-        running = _Running(stored.number, spec, run_id)
+        running = _Running(stored.number, spec, run_id, settings=dict(stored.params))
         self._running[spec.uid] = running
         self._tell_watcher(running, "running")
         return spec
@@ -258,7 +259,7 @@ class Ledger:
                 state=state,
                 epoch=max(running.reports, default=0),
                 epochs=running.spec.trial.epochs,
-                settings=running.spec.trial.model_dump(mode="json"),
+                settings=running.settings,
                 value=float(latest["metrics"][objective]) if latest else None,
                 best=float(best["metrics"][objective]) if best else None,
                 best_epoch=int(best["epoch"]) if best else None,
