@@ -1,9 +1,11 @@
 """Run the command line in this process and look at what a user would see."""
 
+import shutil
 import sys
 from dataclasses import dataclass
 
 import pytest
+
 from vgsearch.cli.main import main
 
 
@@ -59,6 +61,23 @@ resources: {gpus_per_trial: 0, cpus_per_trial: 1}
 """
 
 
+@pytest.fixture(scope="session")
+def empty_store(tmp_path_factory):
+    """A fresh MLflow store, created once since that takes seconds."""
+    from vgsearch.registry.mlflow_registry import MlflowRegistry
+
+    home = tmp_path_factory.mktemp("store")
+    MlflowRegistry(home, None)
+    return home / "mlflow.db"
+
+
+@pytest.fixture
+def own_store(tmp_path, empty_store):
+    """An empty store under the default home."""
+    (tmp_path / "runs").mkdir()
+    shutil.copyfile(empty_store, tmp_path / "runs" / "mlflow.db")
+
+
 @pytest.fixture
 def space_file(tmp_path):
     path = tmp_path / "quick.yaml"
@@ -67,9 +86,7 @@ def space_file(tmp_path):
 
 
 @pytest.fixture
-def own_city(tmp_path, tiny_city):
-    """A data root with a copy of the tiny city that a test may spoil."""
-    import shutil
-
+def own_city(tmp_path, tiny_city, own_store):
+    """A data root with a copy of the tiny city that a test may spoil, and an empty store."""
     shutil.copytree(tiny_city, tmp_path / "data" / "demo_city")
     return tmp_path / "data" / "demo_city"

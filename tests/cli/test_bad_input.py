@@ -31,7 +31,9 @@ def images(folder):
 
 
 def test_a_missing_folder(vgsearch, space_file):
-    lines = assert_refused(train(vgsearch, space_file), "quick.yaml:4", "data.train", "quick.yaml:5", "data.val")
+    lines = assert_refused(
+        train(vgsearch, space_file), "quick.yaml:4", "data.train", "quick.yaml:5", "data.val"
+    )
     assert len(lines) == 3  # train, val and the test, all at once
 
 
@@ -149,9 +151,7 @@ def test_a_file_that_is_no_space(vgsearch, tmp_path):
 def test_python_tags_in_yaml_stay_an_error(vgsearch, space_file, own_city, tmp_path):
     marker = tmp_path / "ran"
     space_file.write_text(
-        space_file.read_text().replace(
-            "name: quick", f"name: !!python/object/apply:os.mkdir ['{marker}']"
-        )
+        space_file.read_text().replace("name: quick", f"name: !!python/object/apply:os.mkdir ['{marker}']")
     )
     assert_refused(vgsearch("validate", space_file), "quick.yaml:2")
     assert not marker.exists()

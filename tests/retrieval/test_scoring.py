@@ -11,7 +11,7 @@ from vgsearch.config.search import EvalConfig
 from vgsearch.data.retrieval_set import RetrievalSet, load_retrieval_set
 from vgsearch.errors import DataError
 from vgsearch.models.precision import Precision
-from vgsearch.retrieval.scoring import score_descriptors, score_set, stamp_of
+from vgsearch.retrieval.scoring import score_descriptors, score_set, score_sets, stamp_of
 
 if TYPE_CHECKING:
     from conftest import ToyNetwork, WriteImages
@@ -103,3 +103,26 @@ def test_descriptors_of_other_images_are_refused(city: RetrievalSet) -> None:
         score_descriptors(rows, rows, city, eval_config=NATIVE)
     with pytest.raises(DataError, match="NaN"):
         score_descriptors(np.full((30, 4), np.nan, np.float32), rows, city, eval_config=NATIVE)
+
+
+def test_a_database_with_the_same_files_is_extracted_once(
+    write_images: WriteImages, network: ToyNetwork, tmp_path: Path
+) -> None:
+    """Day and night queries against hard links of one database; a third set has another database."""
+    day, night, other = (tmp_path / name for name in ("day", "night", "other"))
+    write_images(day / "database", [(32, 40)] * 30)
+    write_images(other / "database", [(32, 40)] * 9)
+    (night / "database").mkdir(parents=True)
+    for image in (day / "database").iterdir():
+        (night / "database" / image.name).hardlink_to(image)
+    for count, folder in ((12, day), (7, night), (5, other)):
+        write_images(folder / "queries", [(32, 40)] * count)
+    sets = [load_retrieval_set(folder, 25.0, cache_dir=tmp_path / "cache") for folder in (day, night, other)]
+    options = {"eval_config": NATIVE, "device": CPU, "precision": Precision(torch.float32, use_scaler=False)}
+    extracted: list[int] = []
+    together = score_sets(network, sets, progress=extracted.append, **options)
+    assert sum(extracted) == 30 + 12 + 7 + 9 + 5
+    for result, retrieval_set in zip(together, sets, strict=True):
+        alone = score_set(network, retrieval_set, **options)
+        assert result.first_hit_rank.tolist() == alone.first_hit_rank.tolist()
+        assert result.stamp == alone.stamp

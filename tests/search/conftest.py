@@ -1,6 +1,7 @@
 """A search that takes seconds: a tiny city, a tiny backbone, few iterations."""
 
 import pytest
+
 from vgsearch.config.document import load_document
 
 SPACE = """

@@ -2,6 +2,7 @@
 
 import pytest
 from optuna.trial import TrialState
+
 from vgsearch.errors import ResourceError, SearchError
 from vgsearch.registry.memory_registry import MemoryRegistry
 from vgsearch.search.driver import run_search

@@ -5,6 +5,7 @@ import optuna
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
 from vgsearch.search.halving import ReportedEpoch, is_stopped, rung_epochs
 
 optuna.logging.set_verbosity(optuna.logging.ERROR)

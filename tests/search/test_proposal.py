@@ -2,6 +2,7 @@ import numpy as np
 import optuna
 import pytest
 from optuna.trial import TrialState
+
 from vgsearch.config.search import SamplerConfig
 from vgsearch.config.space import Choice, LogUniform, Space, Uniform
 from vgsearch.search.proposal import decide_again, make_sampler, propose
@@ -20,7 +21,7 @@ SPACE = Space(
 
 
 def run_search(config, num_trials, stop_and_reload_at=()):
-    """Propose and finish trials one by one; a reload copies the history into a new study, as a resume does."""
+    """Propose and finish trials one by one; a reload copies the history into a new study."""
     study = optuna.create_study(direction="maximize")
     decisions = []
     for number in range(num_trials):

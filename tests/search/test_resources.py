@@ -1,4 +1,5 @@
 import pytest
+
 from vgsearch.config.search import ResourcesConfig
 from vgsearch.errors import ResourceError
 from vgsearch.search.resources import Demand, Node, decide_demand

@@ -4,6 +4,7 @@ import pickle
 import optuna
 import pytest
 from optuna.trial import TrialState, create_trial
+
 from vgsearch.errors import SearchError
 from vgsearch.search.study import Study, journal_path, read_trials
 

@@ -76,7 +76,7 @@ def test_accuracy_weighs_both_domains_alike(tiny_trial: TrialConfig) -> None:
 
 
 def test_classifier_learns_separable_domains(tiny_trial: TrialConfig) -> None:
-    step = _step(tiny_trial, grl_alpha=0.0)
+    step = _step(tiny_trial, grl_alpha=0.0, lr=1e-2)
     source, target = _descriptors(16, 0).detach(), _descriptors(16, 1).detach()
     source[:, 0], target[:, 0] = 0.5, -0.5
     for _ in range(40):

@@ -29,7 +29,7 @@ def test_undoes_what_a_trial_may_leave() -> None:
     torch.set_grad_enabled(False)
     torch.use_deterministic_algorithms(True)
     torch.backends.cudnn.deterministic = True
-    torch.backends.cudnn.benchmark = False
+    torch.backends.cudnn.benchmark = True
     torch.set_float32_matmul_precision("medium")
     torch.set_num_threads(2)
     _draws()
@@ -39,7 +39,7 @@ def test_undoes_what_a_trial_may_leave() -> None:
     assert torch.is_grad_enabled()
     assert not torch.are_deterministic_algorithms_enabled()
     assert not torch.backends.cudnn.deterministic
-    assert torch.backends.cudnn.benchmark
+    assert not torch.backends.cudnn.benchmark
     assert torch.get_float32_matmul_precision() == "highest"
     assert torch.get_num_threads() == 1
 

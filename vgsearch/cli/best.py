@@ -6,7 +6,6 @@ from typing import Annotated
 
 import typer
 from rich.console import Console
-from rich.syntax import Syntax
 
 from vgsearch.cli.options import DEFAULT_HOME, Home
 
@@ -47,4 +46,5 @@ def best(
         f"{spec.trial.descriptor_dim}), norm 1\n"
     )
     console.print()
-    console.print(Syntax(snippet, "python", background_color="default", word_wrap=False))
+    # Unwrapped, so that it can be copied from a narrow terminal.
+    console.print(snippet, markup=False, highlight=False, soft_wrap=True)

@@ -35,6 +35,7 @@ class DomainConfig(Strict):
     schedule: Literal["constant", "ramp"] = "constant"
     placement: Literal["discriminator", "inline"] = "discriminator"
     hidden: int = Field(128, ge=1, description="width of the domain classifier's hidden layer")
+    lr: float = Field(1.0e-3, gt=0, description="the domain classifier's rate, Adam")
     weight: float = Field(1.0, ge=0, description="factor on the domain classifier's cross-entropy")
     batch_fraction: float = Field(0.5, gt=0, le=4, description="target images for each training image")
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from vgsearch.data.demo_hash import BoolArray, FloatArray, HashArray, floor_int, hash_keys, unit
+from vgsearch.data.demo_hash import BoolArray, FloatArray, HashArray, floor_int, fraction, hash_keys, unit
 from vgsearch.data.demo_layout import EAST, NORTH, SOUTH, WEST, CityLayout
 from vgsearch.data.demo_rays import ColumnHits
 from vgsearch.data.demo_styles import BuildingStyles, Material
@@ -73,31 +73,31 @@ def draw_facade(front: Facade, styles: BuildingStyles, height_m: FloatArray, eve
     """
     row = front.style
     weathering = unit(hash_keys(front.key, floor_int(front.along_m * 1.3), floor_int(height_m * 1.1)))
-    courses = (floor_int(height_m * 3.2) & 1) * np.float32(0.12) * styles.brick[row]
+    courses = (fraction(height_m * 1.6) < 0.5) * (np.float32(0.12) * styles.brick[row])
     surface = Surface(
         material=np.full(height_m.shape, Material.WALL, np.uint8),
         shade=np.float32(0.94) + np.float32(0.12) * weathering - courses,
         glow=np.zeros(height_m.shape, np.float32),
     )
     above = (height_m - styles.ground_m[row]) / styles.floor_m[row]
-    storey = floor_int(above)
+    storey = np.floor(above)
     above_floor_m = (above - storey) * styles.floor_m[row]
     upper = (storey >= 0) & (storey < styles.storeys[row])
 
-    surface.material[styles.mansard[row] & (storey == styles.storeys[row] - 1)] = Material.ROOF
-    surface.material[styles.courses[row] & upper & (above_floor_m < 0.2)] = Material.TRIM
+    surface.paint(styles.mansard[row] & (storey == styles.storeys[row] - 1), Material.ROOF)
+    surface.paint(styles.courses[row] & upper & (above_floor_m < 0.2), Material.TRIM)
     painted = _draw_mural(surface, front, styles, storey, above)
     _draw_windows(surface, front, styles, upper & front.open & ~painted, storey, above_floor_m, evening)
     _draw_ground_floor(surface, front, styles, height_m, evening)
 
     below_top_m = styles.height_m[row] - height_m
-    surface.material[below_top_m < 0.5] = Material.TRIM
+    surface.paint(below_top_m < 0.5, Material.TRIM)
     surface.shade[(below_top_m < 0.9) & (below_top_m >= 0.5)] *= np.float32(0.7)
     return surface
 
 
 def _draw_mural(
-    surface: Surface, front: Facade, styles: BuildingStyles, storey: npt.NDArray[np.int32], above: FloatArray
+    surface: Surface, front: Facade, styles: BuildingStyles, storey: FloatArray, above: FloatArray
 ) -> BoolArray:
     """Paint two bays over two storeys of some buildings in large hashed patches; returns where."""
     first = floor_int(unit(front.key, 3) * 3)
@@ -116,20 +116,20 @@ def _draw_windows(
     front: Facade,
     styles: BuildingStyles,
     upper: BoolArray,
-    storey: npt.NDArray[np.int32],
+    storey: FloatArray,
     above_floor_m: FloatArray,
     evening: int | None,
 ) -> None:
     """Windows with frames, curtains, shutters and balconies; at night a third of the panes is lit."""
     row, off_m = front.style, front.off_centre_m
-    cell = hash_keys(front.key, front.bay, storey)
+    cell = hash_keys(front.key, front.bay, storey.astype(np.int32))
     half_m = styles.window_half_m[row]
     top_m = styles.window_top_m[row] - styles.arch_m[row] * (off_m / half_m) ** 2
     sill_m = styles.sill_m[row]
     tall = upper & (above_floor_m > sill_m - _FRAME_M) & (above_floor_m < top_m + _FRAME_M)
-    surface.material[tall & (off_m < half_m + _FRAME_M)] = Material.TRIM
+    surface.paint(tall & (off_m < half_m + _FRAME_M), Material.TRIM)
     shuttered = styles.shutters[row] & (off_m >= half_m + _FRAME_M) & (off_m < half_m * 1.75 + _FRAME_M)
-    surface.material[tall & shuttered] = Material.ACCENT
+    surface.paint(tall & shuttered, Material.ACCENT)
 
     pane = upper & (above_floor_m > sill_m) & (above_floor_m < top_m) & (off_m < half_m) & (off_m > 0.04)
     drawn = unit(cell)
@@ -150,8 +150,8 @@ def _draw_windows(
 
     column = unit(hash_keys(front.key, front.bay, 5))
     balcony = styles.balconies[row] & (column < 0.5) & (off_m < half_m + 0.5) & upper & (above_floor_m < 0.95)
-    bars = (above_floor_m > 0.85) | (above_floor_m < 0.14) | (np.mod(front.along_m, 0.25) < 0.1)
-    surface.material[balcony & bars] = Material.RAIL
+    bars = (above_floor_m > 0.85) | (above_floor_m < 0.14) | (fraction(front.along_m * 4) < 0.4)
+    surface.paint(balcony & bars, Material.RAIL)
 
 
 def _draw_ground_floor(
@@ -168,16 +168,16 @@ def _draw_ground_floor(
     open_late = unit(shop_key, 3) < 0.6 if evening is not None else np.zeros_like(front.open)
 
     home = ground & ~styles.shop[row]
-    surface.material[home & (height_m < 0.8)] = Material.BASE
+    surface.paint(home & (height_m < 0.8), Material.BASE)
     half_m = styles.window_half_m[row]
     light = home & (height_m > 1.3) & (below_ceiling_m > 0.7)
-    surface.material[light & (off_m < half_m + _FRAME_M)] = Material.TRIM
-    surface.material[light & (off_m < half_m) & (off_m > 0.04)] = Material.GLASS
+    surface.paint(light & (off_m < half_m + _FRAME_M), Material.TRIM)
+    surface.paint(light & (off_m < half_m) & (off_m > 0.04), Material.GLASS)
     at_door = front.bay == floor_int(unit(front.key) * 4)
-    surface.material[home & at_door & (off_m < 0.85) & (height_m < 2.75)] = Material.TRIM
-    surface.material[home & at_door & (off_m < 0.65) & (height_m < 2.5)] = Material.DOOR
+    surface.paint(home & at_door & (off_m < 0.85) & (height_m < 2.75), Material.TRIM)
+    surface.paint(home & at_door & (off_m < 0.65) & (height_m < 2.5), Material.DOOR)
 
-    surface.material[is_shop & (height_m < 0.45)] = Material.BASE
+    surface.paint(is_shop & (height_m < 0.45), Material.BASE)
     glazing = is_shop & (height_m >= 0.45) & (below_ceiling_m > 1.1) & (off_m < front.bay_m / 2 - 0.12)
     goods = hash_keys(shop_key, floor_int(front.along_m * 1.9), floor_int(height_m * 2.1))
     wares = np.array([Material.GLASS] * 5 + [Material.CURTAIN, Material.SIGN_B, Material.SIGN_C], np.uint8)
@@ -189,14 +189,14 @@ def _draw_ground_floor(
     entrance = (
         is_shop & (front.bay % 3 == floor_int(unit(shop_key, 1) * 3)) & (off_m < 0.6) & (height_m < 2.4)
     )
-    surface.material[entrance] = Material.DOOR
+    surface.paint(entrance, Material.DOOR)
     surface.glow[entrance] = 0
 
     has_awning = unit(shop_key, 2) < 0.45
     awning = is_shop & has_awning & (below_ceiling_m < 1.7) & (below_ceiling_m >= 1.0)
-    stripe = np.mod(front.along_m, 0.9) < 0.45
-    surface.material[awning] = Material.AWNING
-    surface.material[awning & stripe] = Material.INK
+    stripe = fraction(front.along_m / np.float32(0.9)) < 0.5
+    surface.paint(awning, Material.AWNING)
+    surface.paint(awning & stripe, Material.INK)
     surface.glow[awning] = 0
     _draw_sign(
         surface,
@@ -216,9 +216,9 @@ def _draw_sign(
     np.copyto(surface.material, colour, where=sign)
     letter = front.along_m / _GLYPH_M
     place = floor_int(letter)
-    dot_x = floor_int((letter - place) * 4)
+    dot_x = floor_int(fraction(letter) * 4)
     dot_y = floor_int((below_ceiling_m - 0.28) / 0.15)
     glyph = hash_keys(shop_key, place, 3)
     bit = (glyph >> np.clip(dot_y * 3 + dot_x, 0, 11).astype(np.uint32)) & np.uint32(1)
     written = (dot_x < 3) & (dot_y >= 0) & (dot_y < 4) & (unit(glyph, 3) < 0.8)
-    surface.material[sign & written & (bit == 1)] = Material.INK
+    surface.paint(sign & written & (bit == 1), Material.INK)

@@ -65,20 +65,24 @@ def draw_cars(
     roofward = np.where(broadside, roofward, (0.5 - np.abs(part - 0.5)) / 0.12)
     top_m = bonnet_m + np.clip(roofward, 0, 1) * (CAR_HEIGHT_M - bonnet_m)
 
-    material = np.empty(height_m.shape, np.uint8)
-    material[:] = _FIRST_PAINT + looks % np.uint32(_NUM_PAINTS)
+    paint = (_FIRST_PAINT + looks % np.uint32(_NUM_PAINTS)).astype(np.uint8)
+    lamp = ~broadside & (np.abs(np.abs(part - 0.5) - 0.38) < 0.09) & (np.abs(height_m - 0.68) < 0.1)
+    surface = Surface(
+        material=np.broadcast_to(paint, height_m.shape).copy(),
+        shade=np.ones(height_m.shape, np.float32),
+        glow=(lamp & (unit(looks, 3) < 0.35) & night).astype(np.float32),
+    )
     pillar = broadside & (np.abs(part - 0.56) < 0.02)
     glazed = (roofward > 0.3) & ~pillar
-    material[(height_m > bonnet_m + 0.04) & (height_m < top_m - 0.1) & glazed] = _PANE
-    material[height_m < 0.28] = _TYRE
+    surface.paint((height_m > bonnet_m + 0.04) & (height_m < top_m - 0.1) & glazed, _PANE)
+    surface.paint(height_m < 0.28, _TYRE)
     wheel_m = np.minimum(np.abs(part - 0.18), np.abs(part - 0.82)) * length
     off_hub = wheel_m**2 + (height_m - np.float32(0.33)) ** 2
-    material[broadside & (off_hub < 0.36**2)] = _TYRE
-    material[broadside & (off_hub < 0.17**2)] = _CHROME
-    lamp = ~broadside & (np.abs(np.abs(part - 0.5) - 0.38) < 0.09) & (np.abs(height_m - 0.68) < 0.1)
-    material[lamp] = np.where(unit(looks, 2) < 0.5, _HEADLIGHT, _TAILLIGHT)[np.nonzero(lamp)[1]]
-    shining = lamp & (unit(looks, 3) < 0.35) & night
-    surface = Surface(material, np.ones(height_m.shape, np.float32), shining.astype(np.float32))
+    surface.paint(broadside & (off_hub < 0.36**2), _TYRE)
+    surface.paint(broadside & (off_hub < 0.17**2), _CHROME)
+    facing = unit(looks, 2) < 0.5
+    surface.paint(lamp & facing, _HEADLIGHT)
+    surface.paint(lamp & ~facing, _TAILLIGHT)
     return Sprite((height_m > 0) & (height_m < top_m) & (hits.index >= 0), surface)
 
 
@@ -95,9 +99,6 @@ def draw_posts(posts: Posts, hits: ColumnHits, height_m: FloatArray, *, night: b
     kind, tall_m = posts.kind[post], posts.height_m[post]
     looks = hash_keys(posts.key[post])
     off_m = hits.along_m
-    material = np.full(height_m.shape, _BARK, np.uint8)
-    shade = np.ones(height_m.shape, np.float32)
-
     tree = kind == TREE
     crown = _crown(looks, off_m, posts.radius_m[post], tall_m, height_m) & tree
     trunk = (np.abs(off_m) < 0.05 * posts.radius_m[post] + 0.04) & (height_m < tall_m * 0.7) & tree
@@ -105,26 +106,32 @@ def draw_posts(posts: Posts, hits: ColumnHits, height_m: FloatArray, *, night: b
     sunlit = (
         np.float32(0.45) + np.float32(0.8) * leaf + np.float32(0.06) * (height_m - tall_m * np.float32(0.6))
     )
-    np.copyto(material, (_FIRST_LEAF + looks % np.uint32(_NUM_LEAVES)).astype(np.uint8), where=crown)
-    np.copyto(shade, sunlit, where=crown)
 
     lamp = kind == LAMP
     pole = lamp & (np.abs(off_m) < 0.07) & (height_m < tall_m)
     globe = lamp & (off_m**2 + (height_m - tall_m + np.float32(0.25)) ** 2 < 0.27**2)
-    material[pole] = _IRON
-    material[globe] = _GLOBE
+
+    surface = Surface(
+        material=np.full(height_m.shape, _BARK, np.uint8),
+        shade=np.where(crown, sunlit, np.float32(1)),
+        glow=np.where(globe & night, np.float32(1.4), np.float32(0)),
+    )
+    leaves = (_FIRST_LEAF + looks % np.uint32(_NUM_LEAVES)).astype(np.uint8)
+    np.copyto(surface.material, leaves, where=crown)
+    surface.paint(pole, _IRON)
+    surface.paint(globe, _GLOBE)
 
     person = kind == PERSON
     head = person & (off_m**2 + (height_m - tall_m + np.float32(0.13)) ** 2 < 0.13**2)
     body = person & (np.abs(off_m) < 0.24) & (height_m < tall_m - 0.27) & (height_m > 0.75)
     legs = person & (np.abs(np.abs(off_m) - 0.1) < 0.08) & (height_m <= 0.75)
-    material[head] = _SKIN
+    surface.paint(head, _SKIN)
     for garment, chosen in ((body, looks), (legs, looks >> np.uint32(8))):
-        np.copyto(material, (_FIRST_CLOTH + chosen % np.uint32(_NUM_CLOTHES)).astype(np.uint8), where=garment)
+        cloth = (_FIRST_CLOTH + chosen % np.uint32(_NUM_CLOTHES)).astype(np.uint8)
+        np.copyto(surface.material, cloth, where=garment)
 
     covers = (crown | trunk | globe | pole | head | body | legs) & (height_m > 0) & (hits.index >= 0)
-    glow = np.where(globe & night, np.float32(1.4), np.float32(0))
-    return Sprite(covers, Surface(material, shade, glow))
+    return Sprite(covers, surface)
 
 
 def _crown(

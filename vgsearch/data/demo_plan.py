@@ -35,7 +35,7 @@ class CitySize:
 
 SIZES = {
     "tiny": CitySize(3, 12, 4, 2, 4, 6, 8),
-    "small": CitySize(5, 180, 5, 2, 72, 250, 120),
+    "small": CitySize(5, 240, 5, 2, 72, 250, 120),
     "full": CitySize(8, 960, 5, 3, 200, 624, 600),
 }
 DATABASE_HEADINGS = 4

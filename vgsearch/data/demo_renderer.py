@@ -155,8 +155,7 @@ def _paint_background(scene: _Scene, layout: CityLayout, pose: Pose) -> None:
 
 def _paint_buildings(scene: _Scene, layout: CityLayout, styles: BuildingStyles) -> None:
     """Up to four walls for each column, the furthest first."""
-    centre = (layout.boxes_m[:, :2] + layout.boxes_m[:, 2:]) / 2
-    near = np.flatnonzero(np.abs(centre - scene.rays.origin_m).max(axis=1) < _SIGHT_M)
+    near = _in_view(scene.rays, layout.boxes_m)
     rise_m = styles.height_m - np.float32(EYE_M)
     parts, skyline = [], None
     for hits in cast_boxes(scene.rays, layout.boxes_m[near], rise_m[near], _WALL_LAYERS):
@@ -169,6 +168,17 @@ def _paint_buildings(scene: _Scene, layout: CityLayout, styles: BuildingStyles) 
         if part is not None:
             colour, shown = _build_walls(part, layout, styles, scene.light)
             _cover(scene, part, shown, colour)
+
+
+def _in_view(rays: Rays, boxes_m: FloatArray) -> npt.NDArray[np.intp]:
+    """Which boxes a ray may meet within sight: those whose circumscribed circle reaches into the view."""
+    radius = np.hypot(*(boxes_m[:, 2:] - boxes_m[:, :2]).T) / 2
+    relative = (boxes_m[:, :2] + boxes_m[:, 2:]) / 2 - rays.origin_m
+    seen = np.hypot(*relative.T) < _SIGHT_M
+    for edge, turn in ((rays.direction[0], 1), (rays.direction[-1], -1)):
+        outward = (relative[:, 0] * edge[1] - relative[:, 1] * edge[0]) * turn / np.hypot(*edge)
+        seen &= outward > -radius
+    return np.flatnonzero(seen)
 
 
 def _build_walls(

@@ -7,7 +7,7 @@ from enum import IntEnum
 import numpy as np
 import numpy.typing as npt
 
-from vgsearch.data.demo_hash import FloatArray, floor_int, hash_keys, unit, value_noise
+from vgsearch.data.demo_hash import FloatArray, floor_int, fraction, hash_keys, unit, value_noise
 from vgsearch.data.demo_layout import (
     FIRST_STREET_M,
     LAMP_FIRST_M,
@@ -73,27 +73,30 @@ def draw_ground(layout: CityLayout, east_m: FloatArray, north_m: FloatArray) -> 
     park = parks[np.clip(block_east, -1, limit + 1) + 1, np.clip(block_north, -1, limit + 1) + 1]
     lawn = park & (edge > ROAD_HALF_M + SIDEWALK_M)
 
-    material = np.where(road, np.uint8(Ground.ASPHALT), np.uint8(Ground.SLAB))
-    dashes = (line_east < 0.14) & (np.mod(north, 6) < 3) | (line_north < 0.14) & (np.mod(east, 6) < 3)
-    material[dashes & ~(on_east & on_north)] = Ground.LINE
-    for across, ahead, on_road in ((east, line_north, on_east), (north, line_east, on_north)):
-        zebra = on_road & (ahead > _ZEBRA_START_M) & (ahead < _ZEBRA_END_M) & (np.mod(across, 1.2) < 0.6)
-        material[zebra] = Ground.LINE
-    material[~road & (edge < ROAD_HALF_M + 0.25)] = Ground.KERB
-    material[lawn] = Ground.GRASS
-    material[lawn & (PITCH_M / 2 - np.maximum(line_east, line_north) < 1.3)] = Ground.PATH
-
     grain = unit(hash_keys(floor_int(east_m * 2.5), floor_int(north_m * 2.5), layout.seed))
-    joint = ((np.mod(east, 1.5) < 0.08) | (np.mod(north, 1.5) < 0.08)) & ~road & ~lawn
-    shade = np.float32(0.86) + np.float32(0.2) * grain - np.float32(0.2) * joint
-    return Surface(material, shade, np.zeros_like(shade))
+    joint = ((_repeat(east, 1.5) < 0.053) | (_repeat(north, 1.5) < 0.053)) & ~road & ~lawn
+    surface = Surface(
+        material=np.where(road, np.uint8(Ground.ASPHALT), np.uint8(Ground.SLAB)),
+        shade=np.float32(0.86) + np.float32(0.2) * grain - np.float32(0.2) * joint,
+        glow=np.zeros(road.shape, np.float32),
+    )
+    dashes = (line_east < 0.14) & (_repeat(north, 6) < 0.5) | (line_north < 0.14) & (_repeat(east, 6) < 0.5)
+    surface.paint(dashes & ~(on_east & on_north), Ground.LINE)
+    for across, ahead, on_road in ((east, line_north, on_east), (north, line_east, on_north)):
+        zebra = on_road & (ahead > _ZEBRA_START_M) & (ahead < _ZEBRA_END_M) & (_repeat(across, 1.2) < 0.5)
+        surface.paint(zebra, Ground.LINE)
+    surface.paint(~road & (edge < ROAD_HALF_M + 0.25), Ground.KERB)
+    surface.paint(lawn, Ground.GRASS)
+    surface.paint(lawn & (PITCH_M / 2 - np.maximum(line_east, line_north) < 1.3), Ground.PATH)
+    return surface
 
 
 def lamps_along(along_m: FloatArray) -> FloatArray:
     """How strongly the lamps light a point of a street (its east or north in the city's frame), 0 to 1."""
     in_block, _ = _in_block(along_m)
     half = np.float32(LAMP_SPACING_M / 2)
-    off = np.mod(in_block - np.float32(LAMP_FIRST_M) + half, np.float32(LAMP_SPACING_M)) - half
+    turns = (in_block - np.float32(LAMP_FIRST_M) + half) / np.float32(LAMP_SPACING_M)
+    off = fraction(turns) * np.float32(LAMP_SPACING_M) - half
     pool: FloatArray = np.exp(-(off**2) * np.float32(1 / 40))
     return pool
 
@@ -108,6 +111,11 @@ def lamps_on_ground(east_m: FloatArray, north_m: FloatArray) -> FloatArray:
     across = np.exp(-(from_kerb**2) * np.float32(1 / 30))
     pool: FloatArray = lamps_along(np.where(runs_north, north_m, east_m)) * across
     return pool
+
+
+def _repeat(metres: FloatArray, period_m: float) -> FloatArray:
+    """How far into a period a point is, 0 to 1."""
+    return fraction(metres * np.float32(1 / period_m))
 
 
 def _in_block(metres: FloatArray) -> tuple[FloatArray, npt.NDArray[np.int32]]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from vgsearch.data.demo_hash import FloatArray
+from vgsearch.data.demo_hash import BoolArray, FloatArray
 
 
 @dataclass(frozen=True)
@@ -23,6 +23,10 @@ class Surface:
     material: npt.NDArray[np.uint8]
     shade: FloatArray
     glow: FloatArray
+
+    def paint(self, where: BoolArray, material: int) -> None:
+        """Make pixels of one material; `where` is bool (h, w)."""
+        np.putmask(self.material, where, np.uint8(material))
 
 
 def linear_colours(hex_words: str) -> FloatArray:
@@ -46,9 +50,10 @@ def light_up(
         Linear RGB in planes, float32 (3, h, w).
     """
     row = surface.material + np.asarray(palette_row, np.intp)
+    planes = np.ascontiguousarray(palette.T)
     colour = np.empty((3, *row.shape), np.float32)
     for channel in range(3):
         light = received[channel] * surface.shade
         light += surface.glow
-        np.multiply(palette[:, channel][row], light, out=colour[channel])
+        np.multiply(planes[channel].take(row, mode="clip"), light, out=colour[channel])
     return colour

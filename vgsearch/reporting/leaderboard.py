@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
@@ -36,8 +36,8 @@ def render_leaderboard(
         objective: the metric that ranked them, e.g. `val/recall_at_1`.
 
     Returns:
-        A rich renderable that picks its columns when the width is known. At 80 columns a trial takes two
-        lines; nothing that a wide terminal shows is lost.
+        A rich renderable that picks its columns when the width is known; at 80 columns a trial takes two
+        lines or three.
     """
     return _Leaderboard(tuple(rows), tuple(champion_tests), untrained, search, objective)
 
@@ -51,32 +51,34 @@ class _Leaderboard:
     objective: str
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
-        yield Text(f"Search {self.search}, ranked by {self.objective}", style="bold")
-        yield _first_that_fits(
-            [lambda: _wide(self.rows, _NS), lambda: _wide(self.rows, _NS[:1]), lambda: _compact(self.rows)],
-            console,
-            options,
-        )
-        for line in self._sentences():
+        backbones = sorted({row.backbone for row in self.rows})
+        shared = f"; every trial: {backbones[0]}" if len(backbones) == 1 else ""
+        yield Text(f"Search {self.search}, ranked by {self.objective}{shared}", style="bold")
+        layouts = [
+            _wide(self.rows, intervals_at=_NS, names=True),
+            _wide(self.rows, intervals_at=_NS[:1], names=True),
+            *([_wide(self.rows, intervals_at=_NS[:1], names=False)] if shared else []),
+            _compact(self.rows, backbone=not shared),
+        ]
+        table = _first_that_fits(layouts, console, options)
+        yield table
+        for line in self._sentences(halves=table is layouts[-1]):
             yield Text(line)
         if self.champion_tests:
             yield Text("")
             yield Text("Champion on the test sets", style="bold")
             tests = {row.set_name: row.recalls for row in self.champion_tests}
-            yield _first_that_fits(
-                [lambda: _scores(tests, two_lines=False), lambda: _scores(tests, two_lines=True)],
-                console,
-                options,
-            )
+            layouts = [_scores(tests, two_lines=False), _scores(tests, two_lines=True)]
+            yield _first_that_fits(layouts, console, options)
 
-    def _sentences(self) -> list[str]:
+    def _sentences(self, *, halves: bool) -> list[str]:
         n = decisive_n(self.objective)
-        lines: list[str | None] = [_caption(self.rows), lead_verdict(self.rows, n)]
+        lines: list[str | None] = [_caption(self.rows, halves=halves), lead_verdict(self.rows, n)]
         lines.append(untrained_verdict(self.rows, self.untrained, n))
         return [line for line in lines if line] + failure_lines(self.rows)
 
 
-def _caption(rows: Sequence[LeaderboardRow]) -> str | None:
+def _caption(rows: Sequence[LeaderboardRow], *, halves: bool) -> str:
     """Who is best by its full name, and what the numbers count."""
     best = next((row for row in rows if row.recalls), None)
     if best is None:
@@ -87,33 +89,32 @@ def _caption(rows: Sequence[LeaderboardRow]) -> str | None:
             f"{next(iter(recalls.values())).num_queries} {name}" for name, recalls in best.by_split.items()
         )
         queries += f" ({' + '.join(each)})"
+    intervals = "95% Wilson intervals (± is half of one)" if halves else "95% Wilson intervals"
     return (
-        f"Best: {best.uid} after epoch {best.best_epoch}. "
-        f"Recalls in percent with 95% Wilson intervals over {queries}."
+        f"Best: {best.uid} after epoch {best.best_epoch}. Recalls in percent with {intervals} over {queries}."
     )
 
 
-def _first_that_fits(
-    layouts: Sequence[Callable[[], Table]], console: Console, options: ConsoleOptions
-) -> RenderableType:
-    """The first table whose cells need no wrapping, else the last."""
+def _first_that_fits(tables: Sequence[Table], console: Console, options: ConsoleOptions) -> Table:
+    """The first table that the terminal has room for, else the last."""
     roomy = options.update(width=10_000)
-    tables = [layout() for layout in layouts]
     fitting = (t for t in tables if Measurement.get(console, roomy, t).maximum <= options.max_width)
     return next(fitting, tables[-1])
 
 
-def _wide(rows: Sequence[LeaderboardRow], with_interval_at: Sequence[int]) -> Table:
-    """One line a trial."""
+def _wide(rows: Sequence[LeaderboardRow], *, intervals_at: Sequence[int], names: bool) -> Table:
+    """One line a trial; `names` are those of trials and backbones, else there is the trial's number alone."""
     splits = list(rows[0].by_split) if rows and len(rows[0].by_split) > 1 else []
-    headers = ["#", "trial", "backbone", "loss", "margin", "scale", "alpha", "epoch"]
+    headers = ["#", "trial", *(["backbone"] if names else [])]
+    headers += ["loss", "margin", "scale", "alpha", "epoch"]
     headers += [f"R@{n}" for n in _NS] + [f"{split} R@1" for split in splits] + ["time", "state"]
-    table = new_table(*headers, left=("trial", "backbone", "loss", "margin", "state"))
+    left = ["backbone", "loss", "margin", "state", *(["trial"] if names else [])]
+    table = new_table(*headers, left=left)
     for row in rows:
-        cells = [str(row.rank), row.uid, row.backbone, row.loss, wording.margin(row), f"{row.scale:.1f}"]
-        cells += [wording.alpha(row), wording.epoch(row)]
+        cells = [str(row.rank), *([row.uid, row.backbone] if names else [str(row.number)])]
+        cells += [row.loss, wording.margin(row), f"{row.scale:.1f}", wording.alpha(row), wording.epoch(row)]
         for n in _NS:
-            write = wording.with_interval if n in with_interval_at else wording.percent
+            write = wording.with_interval if n in intervals_at else wording.percent
             cells.append(write(row.recalls.get(n)))
         cells += [wording.percent(row.by_split.get(split, {}).get(1)) for split in splits]
         cells.append(wording.duration(row.seconds))
@@ -121,18 +122,16 @@ def _wide(rows: Sequence[LeaderboardRow], with_interval_at: Sequence[int]) -> Ta
     return table
 
 
-def _compact(rows: Sequence[LeaderboardRow]) -> Table:
+def _compact(rows: Sequence[LeaderboardRow], *, backbone: bool) -> Table:
     """Two lines a trial: recalls above their intervals, settings and state beside them."""
-    same_backbone = len({row.backbone for row in rows}) == 1
-    headers = ["#", "trial", f"all {rows[0].backbone}" if same_backbone else "settings"]
-    table = new_table(*headers, *(f"R@{n}" for n in _NS), "state", left=(headers[2], "state"))
+    table = new_table("#", "trial", "settings", *(f"R@{n}" for n in _NS), "state", left=("settings", "state"))
     table.columns[2].no_wrap = False
     for row in rows:
         settings = [f"{row.loss} {wording.margin(row)}", f"scale {row.scale:.1f}, alpha {wording.alpha(row)}"]
-        settings += [] if same_backbone else [row.backbone]
+        settings += [row.backbone] if backbone else []
         if len(row.by_split) > 1:
             each = (f"{split} {wording.percent(r.get(1))}" for split, r in row.by_split.items())
-            settings.append("R@1 " + ", ".join(each))
+            settings.append(", ".join(each))
         first, *others = (row.recalls.get(n) for n in _NS)
         progress = f"\n{wording.epoch(row)} {wording.duration(row.seconds)}"
         table.add_row(

@@ -20,6 +20,7 @@ from vgsearch.retrieval.recall import Recall
 
 _REDRAW_S = 0.25
 _LINES_AROUND_TABLE = 5
+_HEADERS = ("trial", "epoch", "best", "last", "time", "state", "settings")
 
 
 @dataclass(frozen=True)
@@ -127,22 +128,17 @@ class LiveTable:
         n = decisive_n(self._objective)
         ranked = sorted(self._trials.values(), key=lambda trial: (-(trial.best or -1.0), trial.number))
         shown = ranked[: max(1, self._console.height - _LINES_AROUND_TABLE)]
-        table = new_table(
-            "trial", "settings", "epoch", "best", "last", "time", "state", left=("settings", "state")
-        )
-        table.columns[1].ratio = 1
+        table = new_table(*_HEADERS, left=("state", "settings"))
+        table.columns[-1].no_wrap = False  # the one column that may shrink; its cells are cut, not wrapped
         for trial in shown:
-            state = wording.styled_state(trial.state)
-            if trial.reason and trial.state != "complete":
-                state.append(f": {trial.reason}", style="dim")
             table.add_row(
                 str(trial.number),
-                Text(_settings(trial)),
                 f"{trial.epoch}/{trial.epochs}",
                 Text(_scored(trial.best, trial.num_queries, n)),
                 _scored(trial.value, 0, n),
                 wording.duration(trial.seconds),
-                state,
+                wording.styled_state(trial.state),
+                Text(_remark(trial), no_wrap=True, overflow="ellipsis"),
             )
         hidden = len(ranked) - len(shown)
         return Group(self._headline(), table, *([Text(f"and {hidden} more", style="dim")] if hidden else []))
@@ -177,6 +173,12 @@ def _settings(trial: LiveTrial) -> str:
         text = f"{value:.3g}" if isinstance(value, float) else str(value)
         words.append(f"{name.rpartition('.')[2]} {text}")
     return ", ".join(words)
+
+
+def _remark(trial: LiveTrial) -> str:
+    """Why a trial ended early, and its settings."""
+    reason = trial.reason if trial.state != "running" else ""
+    return "; ".join(part for part in (reason, _settings(trial)) if part)
 
 
 def _scored(percent: float | None, num_queries: int, n: int) -> str:

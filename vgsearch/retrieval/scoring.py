@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import torch
@@ -33,6 +33,33 @@ def score_set(
     `progress` is called with the number of images just finished, database and queries alike. The network's
     training mode is left as it was.
     """
+    (result,) = score_sets(
+        network,
+        [retrieval_set],
+        eval_config=eval_config,
+        device=device,
+        precision=precision,
+        loader_threads=loader_threads,
+        progress=progress,
+    )
+    return result
+
+
+def score_sets(
+    network: nn.Module,
+    retrieval_sets: Sequence[RetrievalSet],
+    *,
+    eval_config: EvalConfig,
+    device: torch.device,
+    precision: Precision,
+    loader_threads: int = 2,
+    progress: Callable[[int], None] | None = None,
+) -> list[RetrievalResult]:
+    """Score several sets as `score_set` does one.
+
+    A database that follows another set's with the same files (names, sizes and times of change: day and
+    night queries of one city, say) is not extracted again.
+    """
 
     def describe(index: ImageIndex) -> NDArray[np.float32]:
         return extract_descriptors(
@@ -45,8 +72,17 @@ def score_set(
             progress=progress,
         )
 
-    database, queries = describe(retrieval_set.database), describe(retrieval_set.queries)
-    return score_descriptors(database, queries, retrieval_set, eval_config=eval_config, device=device)
+    results = []
+    fingerprint, database = "", np.empty((0, 0), np.float32)
+    for retrieval_set in retrieval_sets:
+        if retrieval_set.database.fingerprint != fingerprint:
+            database = describe(retrieval_set.database)
+            fingerprint = retrieval_set.database.fingerprint
+        queries = describe(retrieval_set.queries)
+        results.append(
+            score_descriptors(database, queries, retrieval_set, eval_config=eval_config, device=device)
+        )
+    return results
 
 
 def score_descriptors(

@@ -64,14 +64,21 @@ def ray_session(address: str | None, *, num_cpus: int | None = None) -> Iterator
             raise SearchError(f"cannot {where}: {first_line}") from error
         _protect_token()
     try:
-        yield [
-            Node(cpus=node["Resources"].get("CPU", 0.0), gpus=node["Resources"].get("GPU", 0.0))
-            for node in ray.nodes()  # type: ignore[no-untyped-call]
-            if node["Alive"]
-        ]
+        yield live_nodes()
     finally:
         if started:
             ray.shutdown()
+
+
+def live_nodes() -> list[Node]:
+    """What the cluster's machines offer now; they come and go."""
+    import ray
+
+    return [
+        Node(cpus=node["Resources"].get("CPU", 0.0), gpus=node["Resources"].get("GPU", 0.0))
+        for node in ray.nodes()  # type: ignore[no-untyped-call]
+        if node["Alive"]
+    ]
 
 
 def _protect_token() -> None:

@@ -14,7 +14,7 @@ from vgsearch.config.search import DataConfig
 from vgsearch.errors import SearchError, StorageError
 from vgsearch.registry.protocol import Registry
 from vgsearch.retrieval.recall import RetrievalResult
-from vgsearch.search.cluster import ray_session
+from vgsearch.search.cluster import live_nodes, ray_session
 from vgsearch.search.events import Watcher, nobody
 from vgsearch.search.interrupts import winding_down
 from vgsearch.search.ledger import Ledger
@@ -75,7 +75,7 @@ def run_search(
             ledger = Ledger(document, data, study, registry, watch)
             interrupted = False
             if ledger.num_to_run:
-                at_once = min(demand.capacity(nodes), document.resources.max_concurrent or 10**6)
+                at_once = _at_once(document, demand)
                 say(
                     f"{ledger.num_to_run} trials to run, {at_once} at a time, "
                     f"each on {demand.cpus:g} CPUs and {demand.gpus:g} GPUs"
@@ -124,6 +124,12 @@ def _check_unchanged(before: Mapping[str, Any], now: Mapping[str, Any], document
         )
 
 
+def _at_once(document: SearchDocument, demand: Demand) -> int:
+    """How many trials may run now: as many as fit the nodes that are up, or fewer if the user says so."""
+    fitting = max(1, demand.capacity(live_nodes()))
+    return min(fitting, document.resources.max_concurrent or fitting)
+
+
 def _run_trials(
     ledger: Ledger,
     demand: Demand,
@@ -144,7 +150,7 @@ def _run_trials(
         LedgerSearcher,
     )
 
-    desk = Desk(ledger, document.resources.max_concurrent)
+    desk = Desk(ledger, lambda: _at_once(document, demand))
     trials = home / "trials"
     try:
         trials.mkdir(parents=True, exist_ok=True)

@@ -21,7 +21,12 @@ from vgsearch.search.messages import WorkerMessage
 class Desk:
     """Where Tune's hooks reach the ledger; keeps the first error, which Tune would take for a trial's."""
 
-    def __init__(self, ledger: Ledger, limit: int | None) -> None:
+    def __init__(self, ledger: Ledger, limit: Callable[[], int]) -> None:
+        """Reach `ledger`; `limit` says how many trials may be handed out at once, now.
+
+        Without a limit Tune would ask for a trial before it has room for one, and the sampler would decide
+        it without the results of those that are running.
+        """
         self.ledger = ledger
         self.limit = limit
         self.fatal: BaseException | None = None
@@ -63,7 +68,7 @@ class LedgerSearcher(_Deskless, Searcher):
         """Give the next trial's config, None to wait, or FINISHED."""
         if self.desk.must_stop:
             return Searcher.FINISHED
-        if self.desk.limit is not None and self.desk.ledger.num_running >= self.desk.limit:
+        if self.desk.ledger.num_running >= self.desk.limit():
             return None
         spec = self.desk.guarded(self.desk.ledger.next_spec, None)
         if spec is None:

@@ -35,13 +35,22 @@ def load_trial_data(data: DataConfig, trial: TrialConfig) -> TrialData:
     """Index the folders of a trial, or take them from this process's cache.
 
     Raises:
-        DataError: a folder is missing or empty, names carry no coordinates, no class is left, a split has no
-            positive, or `trial.domain` is set without `data.target_domain`.
+        DataError: a folder is missing or empty, names carry no coordinates, no class is left, a group has
+            fewer classes than a batch, a split has no positive, or `trial.domain` is set without
+            `data.target_domain`.
     """
-    train = _index(data.train)
+    groups = _groups(data.train, trial.cells)
+    # Epoch by epoch the groups take turns: find out now, not when the smallest one's turn comes.
+    for number, group in enumerate(groups[: trial.epochs]):
+        if group.num_classes < trial.batch_size:
+            raise DataError(
+                f"group {number} of {data.train} has {group.num_classes} classes, too few for one batch of "
+                f"{trial.batch_size}: lower trial.batch_size or trial.cells.min_images (now "
+                f"{trial.cells.min_images}), or trial.cells.groups_across for fewer, larger groups"
+            )
     return TrialData(
-        train=train,
-        groups=_groups(data.train, trial.cells),
+        train=_index(data.train),
+        groups=groups,
         val=load_val_sets(data),
         target=_target(data, trial),
     )

@@ -30,8 +30,7 @@ def reset_process(*, seed: int = 0, compute_threads: int | None = None) -> None:
     torch.set_float32_matmul_precision("highest")
     torch.backends.cudnn.enabled = True
     torch.backends.cudnn.deterministic = False
-    # Shapes are constant through a trial, so the search for the fastest kernel is paid once.
-    torch.backends.cudnn.benchmark = True
+    torch.backends.cudnn.benchmark = False
     if compute_threads is not None:
         torch.set_num_threads(compute_threads)
     if "torch._dynamo" in sys.modules:  # importing it for nothing would cost a second

@@ -180,19 +180,24 @@ class Trainer:
                     threads=threads,
                     device=self._device,
                 )
-            return run_epoch(
-                parts.step_on(group, self._precision, self._device),
-                batches,
-                targets,
-                LossWatch(
-                    trial.iterations_per_epoch, self._device, epoch=self.epoch + 1, context=self._context()
-                ),
-                epoch=self.epoch,
-                iterations=trial.iterations_per_epoch,
-                planned_epochs=trial.epochs,
-                before_step=self._inline_reversal(parts),
-                progress=self._progress,
-            )
+            # Training batches have one shape, so the search for the fastest kernels pays; queries differ.
+            with torch.backends.cudnn.flags(enabled=True, benchmark=True):
+                return run_epoch(
+                    parts.step_on(group, self._precision, self._device),
+                    batches,
+                    targets,
+                    LossWatch(
+                        trial.iterations_per_epoch,
+                        self._device,
+                        epoch=self.epoch + 1,
+                        context=self._context(),
+                    ),
+                    epoch=self.epoch,
+                    iterations=trial.iterations_per_epoch,
+                    planned_epochs=trial.epochs,
+                    before_step=self._inline_reversal(parts),
+                    progress=self._progress,
+                )
         finally:
             batches.close()
             if targets is not None:

@@ -1,0 +1,149 @@
+from __future__ import annotations
+
+import io
+import re
+
+import pytest
+from rich.console import Console
+
+from vgsearch.reporting.live_table import LiveTable, LiveTrial
+
+SETTINGS = {"trial.loss": "cosface", "trial.loss.0_cosface.scale": 42.1234}
+
+
+class Clock:
+    now_s = 0.0
+
+    def __call__(self) -> float:
+        return self.now_s
+
+
+def make(
+    *, terminal: bool, width: int = 100, height: int = 30, num_trials: int = 4
+) -> tuple[LiveTable, io.StringIO, Clock]:
+    file, clock = io.StringIO(), Clock()
+    console = Console(file=file, width=width, height=height, force_terminal=terminal, color_system=None)
+    table = LiveTable(console, search="demo", objective="val/recall_at_1", num_trials=num_trials, clock=clock)
+    return table, file, clock
+
+
+def last_frame(file: io.StringIO) -> list[str]:
+    """What a terminal shows at the end: escape sequences removed, from the last headline on."""
+    text = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", file.getvalue()).replace("\r", "")
+    return ("demo:" + text.rpartition("demo:")[2]).splitlines()
+
+
+def test_without_a_terminal_each_epoch_is_one_line() -> None:
+    table, file, _ = make(terminal=False)
+    with table:
+        table.update(LiveTrial(0, "running", 0, 2, settings=SETTINGS))
+        table.update(LiveTrial(0, "running", 1, 2, 50.0, 50.0, 1, 200, SETTINGS, 12.0))
+        table.update(LiveTrial(0, "running", 1, 2, 50.0, 50.0, 1, 200, SETTINGS, 12.0))
+        table.note("a remark [not markup]")
+        table.beat()
+        table.update(LiveTrial(0, "running", 2, 2, 45.0, 50.0, 1, 200, SETTINGS, 75.0))
+        table.update(LiveTrial(0, "complete", 2, 2, 45.0, 50.0, 1, 200, SETTINGS, 75.0))
+        table.update(
+            LiveTrial(1, "failed", 0, 2, reason="loss is not finite at epoch 1, iteration 3 " + "x" * 80)
+        )
+    assert file.getvalue().splitlines() == [
+        "trial 0 starts: loss cosface, scale 42.1",
+        "trial 0, epoch 1/2: val/recall_at_1 50.0 [43.1, 56.9], best 50.0 [43.1, 56.9], 12 s",
+        "a remark [not markup]",
+        "trial 0, epoch 2/2: val/recall_at_1 45.0 [38.3, 51.9], best 50.0 [43.1, 56.9], 1:15",
+        "trial 0 is complete after epoch 2/2, best 50.0 [43.1, 56.9]",
+        "trial 1 failed after epoch 0/2, best -: loss is not finite at epoch 1, iteration 3 " + "x" * 80,
+    ]
+
+
+def test_an_epoch_and_the_end_may_come_together() -> None:
+    table, file, _ = make(terminal=False)
+    with table:
+        table.update(LiveTrial(3, "stopped", 1, 4, 20.0, 20.0, 1, 0, {}, 9.0, "2 of 3 at epoch 1"))
+    assert file.getvalue().splitlines() == [
+        "trial 3, epoch 1/4: val/recall_at_1 20.0, best 20.0, 9 s",
+        "trial 3 was stopped after epoch 1/4, best 20.0: 2 of 3 at epoch 1",
+    ]
+
+
+@pytest.mark.parametrize("width", [80, 100, 160])
+def test_the_table_has_the_best_first(width: int) -> None:
+    table, file, clock = make(terminal=True, width=width)
+    with table:
+        table.update(LiveTrial(0, "running", 1, 4, 30.0, 30.0, 1, 200, SETTINGS, 12.0))
+        table.update(LiveTrial(1, "complete", 4, 4, 41.0, 43.5, 3, 200, SETTINGS, 52.0))
+        table.update(LiveTrial(2, "running", 0, 4))
+        clock.now_s = 65
+    headline, header, *rows = last_frame(file)
+    assert headline.startswith("demo: 1 of 4 trials ended, val/recall_at_1, 1:05 so far")
+    assert header.split() == ["trial", "epoch", "best", "last", "time", "state", "settings"]
+    assert [row.split()[0] for row in rows if row.strip()] == ["1", "0", "2"]
+    assert rows[0].split()[1:7] == ["4/4", "43.5", "[36.8,", "50.4]", "41.0", "52"]
+    assert max(map(len, rows)) <= width
+
+
+def test_why_a_trial_ended_is_in_the_table() -> None:
+    table, file, _ = make(terminal=True, width=120)
+    with table:
+        table.update(LiveTrial(0, "failed", 0, 4, settings=SETTINGS, reason="loss is not finite"))
+    assert "failed  loss is not finite; loss cosface" in " ".join(last_frame(file))
+
+
+def test_time_left_follows_from_the_pace_of_this_session() -> None:
+    table, file, clock = make(terminal=True, num_trials=6)
+    with table:
+        table.update(LiveTrial(0, "complete", 4, 4, 30.0, 30.0, 1, 200))  # done before a resume
+        table.update(LiveTrial(1, "running", 2, 4, 30.0, 30.0, 1, 200))  # half done then
+        clock.now_s = 60
+        assert "left" not in last_frame(file)[0]
+        table.update(LiveTrial(1, "complete", 4, 4, 30.0, 30.0, 1, 200))  # half a trial in a minute
+    assert "1:00 so far, about 8:00 left" in last_frame(file)[0]
+
+
+def test_a_trial_that_is_stopped_early_counts_as_done() -> None:
+    table, file, clock = make(terminal=True, num_trials=4)
+    with table:
+        table.update(LiveTrial(0, "running", 0, 4))
+        clock.now_s = 30
+        table.update(LiveTrial(0, "stopped", 1, 4, 30.0, 30.0, 1, 200))
+    assert "about 1:30 left" in last_frame(file)[0]
+
+
+def test_beats_redraw_the_clock_but_not_too_often() -> None:
+    table, file, clock = make(terminal=True)
+    with table:
+        before = len(file.getvalue())
+        table.beat()
+        clock.now_s = 0.1
+        table.beat()
+        assert len(file.getvalue()) == before
+        clock.now_s = 5
+        table.beat()
+        assert "5 s so far" in last_frame(file)[0]
+
+
+def test_more_trials_than_lines_are_counted() -> None:
+    table, file, _ = make(terminal=True, height=12, num_trials=50)
+    with table:
+        for number in range(50):
+            table.update(LiveTrial(number, "complete", 1, 1, float(number), float(number), 1, 200))
+    frame = [line for line in last_frame(file) if line.strip()]
+    assert len(frame) <= 12
+    assert frame[2].split()[0] == "49"
+    assert frame[-1] == "and 43 more"
+
+
+def test_remarks_stay_above_the_table() -> None:
+    table, file, _ = make(terminal=True)
+    with table:
+        table.update(LiveTrial(0, "running", 0, 4))
+        table.note("a [remark]")
+    assert "a [remark]" in file.getvalue()
+    assert "a [remark]" not in "\n".join(last_frame(file))
+
+
+def test_an_exception_passes_and_restores_the_cursor() -> None:
+    table, file, _ = make(terminal=True)
+    with pytest.raises(KeyboardInterrupt), table:
+        raise KeyboardInterrupt
+    assert file.getvalue().rstrip().endswith("\x1b[?25h")
