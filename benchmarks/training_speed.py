@@ -1,8 +1,9 @@
 """Training speed: vgsearch's trainer against a plain loop of the kind CosPlace's train.py runs.
 
 Both train a ResNet-18 (random weights, layer3 and layer4 trainable, 512-d descriptor, CosFace) on the same
-generated 512 px JPEGs with batches of the same size, in turns, in one process. The plain loop is float32 and
-NCHW and augments image by image with torchvision in DataLoader workers; ours is `Trainer`, as in a search.
+generated 512 px JPEGs with batches of the same size, in turns, each in its own process. The plain loop is
+float32 and NCHW and augments image by image with torchvision in DataLoader workers; ours is `Trainer`, as in
+a search.
 
     python benchmarks/training_speed.py [--batch 16] [--rounds 3] [--precision auto] [--compile]
 """
@@ -10,6 +11,8 @@ NCHW and augments image by image with torchvision in DataLoader workers; ours is
 from __future__ import annotations
 
 import argparse
+import multiprocessing
+import multiprocessing.connection
 import os
 import statistics
 import tempfile
@@ -141,6 +144,16 @@ class PlainTraining:
         return iterations * self.batch / (time.perf_counter() - start)
 
 
+def run_plain(
+    connection: multiprocessing.connection.Connection, folder: Path, px: int, batch: int, threads: int
+) -> None:
+    """A process of the plain loop: answers a number of iterations with a speed until it is told 0."""
+    torch.set_num_threads(threads)
+    plain = PlainTraining(folder, px=px, batch=batch, workers=threads)
+    while iterations := connection.recv():
+        connection.send(plain.images_per_s(iterations))
+
+
 def build_trainer(root: Path, args: argparse.Namespace) -> Trainer:
     """Our trainer: one epoch a round, and one more to warm up."""
     trial = TrialConfig(
@@ -177,16 +190,23 @@ def main() -> None:
         for part in ("database", "queries"):
             write_images(root / "val" / part, places=2, images_per_place=1, px=64)
         trainer = build_trainer(root, args)
-        plain = PlainTraining(root / "train", px=args.px, batch=args.batch, workers=args.threads)
+        ours_end, plain_end = multiprocessing.Pipe()
+        plain = multiprocessing.get_context("spawn").Process(
+            target=run_plain, args=(plain_end, root / "train", args.px, args.batch, args.threads)
+        )
+        plain.start()
         trainer.train_epoch()
         ours, peer = [], []
         for number in range(1, args.rounds + 1):
             ours.append(trainer.train_epoch().metrics["train/images_per_s"])
-            peer.append(plain.images_per_s(args.iterations))
+            ours_end.send(args.iterations)
+            peer.append(ours_end.recv())
             print(
                 f"round {number}: vgsearch {ours[-1]:.2f} images/s, plain loop {peer[-1]:.2f} images/s",
                 flush=True,
             )
+        ours_end.send(0)
+        plain.join()
     fast, slow = statistics.median(ours), statistics.median(peer)
     print(f"median: vgsearch {fast:.2f} images/s, plain loop {slow:.2f} images/s, ratio {fast / slow:.2f}x")
 

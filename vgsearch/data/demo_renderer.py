@@ -28,6 +28,7 @@ from vgsearch.data.demo_surface import light_up
 
 EYE_M = 1.7
 _SIGHT_M = 190.0
+_ELBOW_ROOM_M = 3.2
 _OVERSAMPLING = 2
 _HORIZON_TAN = 0.004
 _LAYERS = 3
@@ -221,10 +222,10 @@ def _haze(colour: FloatArray, depth_m: FloatArray, light: Light) -> FloatArray:
 def _park_cars(
     layout: CityLayout, pose: Pose, traffic: np.random.Generator
 ) -> tuple[FloatArray, npt.NDArray[np.int64]]:
-    """Cars on a third of the kerb places nearby; at least one row, far away if there is none."""
+    """Cars on a third of the kerb places nearby, with a seed for the looks of each."""
     here = np.array([pose.east_m, pose.north_m], np.float32)
     apart = np.abs(layout.kerb_slots_m[:, :2] - here).max(axis=1)
-    slots = layout.kerb_slots_m[(apart < 60) & (apart > 3.2)]
+    slots = layout.kerb_slots_m[(apart < 60) & (apart > _ELBOW_ROOM_M)]
     slots = slots[traffic.random(len(slots)) < 0.36]
     half = np.where(
         slots[:, 2:] > 0, (CAR_LENGTH_M / 2, CAR_WIDTH_M / 2), (CAR_WIDTH_M / 2, CAR_LENGTH_M / 2)
@@ -234,9 +235,11 @@ def _park_cars(
 
 
 def _add_people(layout: CityLayout, pose: Pose, traffic: np.random.Generator) -> Posts:
-    """The city's posts with a few passers-by around the camera."""
-    count = int(traffic.integers(0, 9))
-    place = np.array([pose.east_m, pose.north_m]) + traffic.uniform(-25, 25, (count, 2))
+    """The city's posts with a few passers-by around the camera, none of them right before it."""
+    offset = traffic.uniform(-25, 25, (int(traffic.integers(0, 9)), 2))
+    offset = offset[np.abs(offset).max(axis=1) > _ELBOW_ROOM_M]
+    count = len(offset)
+    place = np.array([pose.east_m, pose.north_m]) + offset
     fixed = layout.posts
     return Posts(
         centre_m=np.concatenate([fixed.centre_m, place.astype(np.float32)]),

@@ -159,7 +159,12 @@ def _run_trials(
     run = f"{document.name}-{time.strftime('%Y%m%d-%H%M%S')}"
     tuner = tune.Tuner(
         tune.with_resources(TrialActor, {"cpu": demand.cpus, "gpu": demand.gpus}),
-        param_space={"trials": str(trials), "threads": demand.threads, "run": run},
+        param_space={
+            "trials": str(trials),
+            "threads": demand.threads,
+            "loader_threads": document.resources.loader_threads,
+            "run": run,
+        },
         tune_config=tune.TuneConfig(
             search_alg=LedgerSearcher(desk),
             scheduler=LedgerScheduler(desk),

@@ -15,7 +15,7 @@ class TrialEvent:
 
     `settings` are the searched values by Optuna's names; `value` is the objective of the latest epoch and
     `best` the highest so far, both in percent; `num_queries` is the number of queries behind them (0 where
-    several splits are averaged).
+    splits of different sizes are averaged).
     """
 
     number: int

@@ -78,6 +78,7 @@ class TrialActor(Trainable):
         reset_process()
         self._spec = TrialSpec.model_validate_json(config["spec"])
         self._threads = int(config["threads"])
+        self._loader_threads: int | None = config["loader_threads"]
         self._folder = Path(config["trials"]) / self._spec.uid
         self._run = str(config["run"])
         self._deaths = self._folder / "deaths"
@@ -92,7 +93,7 @@ class TrialActor(Trainable):
         if deaths >= MAX_DEATHS_PER_EPOCH:
             raise VgsearchError(f"its worker died {deaths} times without finishing an epoch")
         self._deaths.write_text(f"{self._run} {deaths + 1}")
-        return Trainer(self._spec, self._folder, threads=self._threads)
+        return Trainer(self._spec, self._folder, threads=self._threads, loader_threads=self._loader_threads)
 
     def _drop(self) -> None:
         if self._trainer is not None:
@@ -103,7 +104,7 @@ class TrialActor(Trainable):
         message = WorkerMessage(
             uid=self._spec.uid,
             epochs=tuple(plain_report(report) for report in trainer.reports),
-            num_queries=0,
+            num_queries=_queries_of(trainer, self._spec.objective),
         )
         return message.as_result()
 
@@ -121,10 +122,14 @@ class TrialActor(Trainable):
         return message.as_result()
 
 
-def _objective_split(objective: str) -> str:
-    """The split in `val/<split>/recall_at_N`; empty for `val/recall_at_N`."""
+def _queries_of(trainer: Trainer, objective: str) -> int:
+    """Queries behind an objective: of its split, or of all equally large ones where it is their mean."""
     parts = objective.split("/")
-    return parts[1] if len(parts) == 3 else ""
+    split = parts[1] if len(parts) == 3 else ""
+    counts = set(trainer.num_queries.values())
+    if split == "mean":
+        return sum(trainer.num_queries.values()) if len(counts) == 1 else 0
+    return trainer.num_queries[split]
 
 
 def _first_line(error: BaseException) -> str:

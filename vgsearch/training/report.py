@@ -18,7 +18,7 @@ class EpochReport:
         metrics: `train/loss`, `train/images_per_s`, `val/recall_at_1` (percent), `time/train_s` and so on.
         checkpoint: folder of this epoch; older ones are removed unless they are the best.
         is_best: the objective is above that of every earlier epoch.
-        seconds: training, scoring and saving together.
+        seconds: training and scoring together.
     """
 
     epoch: int

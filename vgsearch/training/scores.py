@@ -14,10 +14,11 @@ from vgsearch.data.retrieval_set import RetrievalSet
 from vgsearch.errors import ConfigError
 from vgsearch.models.checkpoint import load_network
 from vgsearch.models.network import DescriptorNetwork, build_network
-from vgsearch.models.precision import pick_device, resolve_precision
+from vgsearch.models.precision import pick_device, resolve_scoring_precision
 from vgsearch.retrieval.recall import RetrievalResult
-from vgsearch.retrieval.scoring import score_set
+from vgsearch.retrieval.scoring import score_sets
 from vgsearch.training.data_cache import load_split, load_val_sets
+from vgsearch.training.host_memory import keep_freed_memory
 from vgsearch.training.threads import split_threads
 from vgsearch.training.val_scores import recall_metrics
 
@@ -124,16 +125,16 @@ def _score(
     device = pick_device() if device is None else device
     split = split_threads(threads, device)
     torch.set_num_threads(split.compute)
+    if device.type == "cpu":
+        keep_freed_memory()
     network = network.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-    return {
-        name: score_set(
-            network,
-            retrieval_set,
-            eval_config=spec.eval,
-            device=device,
-            precision=resolve_precision(spec.trial.precision, device),
-            loader_threads=split.loader,
-            progress=progress,
-        )
-        for name, retrieval_set in sets.items()
-    }
+    results = score_sets(
+        network,
+        list(sets.values()),
+        eval_config=spec.eval,
+        device=device,
+        precision=resolve_scoring_precision(spec.trial.precision, device),
+        loader_threads=split.loader,
+        progress=progress,
+    )
+    return dict(zip(sets, results, strict=True))

@@ -21,8 +21,10 @@ class ThreadSplit:
     loader: int
 
 
-def split_threads(threads: int | None, device: torch.device) -> ThreadSplit:
-    """Share `threads` CPUs; null takes all that this process may run on.
+def split_threads(
+    threads: int | None, device: torch.device, *, loader_threads: int | None = None
+) -> ThreadSplit:
+    """Share `threads` CPUs; null takes all that this process may run on. `loader_threads` is taken as given.
 
     On a CPU the network takes nearly all the time (one core decodes about 900 photos of 512 px a second where
     two cores train on ten), so every CPU computes and one loader thread slips in between, two from 8 CPUs on.
@@ -31,5 +33,5 @@ def split_threads(threads: int | None, device: torch.device) -> ThreadSplit:
     if threads is None:
         threads = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     if device.type == "cpu":
-        return ThreadSplit(compute=max(1, threads), loader=1 if threads < 8 else 2)
-    return ThreadSplit(compute=1, loader=max(1, threads - 1))
+        return ThreadSplit(compute=max(1, threads), loader=loader_threads or (1 if threads < 8 else 2))
+    return ThreadSplit(compute=1, loader=loader_threads or max(1, threads - 1))

@@ -16,10 +16,11 @@ from vgsearch.models.checkpoint import latest_checkpoint, save_checkpoint
 from vgsearch.models.domain_classifier import alpha_at
 from vgsearch.models.precision import pick_device, resolve_precision
 from vgsearch.retrieval.recall import RetrievalResult
-from vgsearch.retrieval.scoring import score_set
+from vgsearch.retrieval.scoring import score_sets
 from vgsearch.training.data_cache import TrialData, load_trial_data
 from vgsearch.training.domain_step import target_batch_size
 from vgsearch.training.epoch import EpochTotals, run_epoch
+from vgsearch.training.host_memory import keep_freed_memory
 from vgsearch.training.loss_watch import LossWatch
 from vgsearch.training.parts import TrialParts, build_parts
 from vgsearch.training.report import EpochReport, epoch_name, to_history
@@ -41,6 +42,7 @@ class Trainer:
         spec: the trial.
         folder: where its checkpoints are.
         reports: of the epochs done, those before a resume included.
+        num_queries: queries of each selection split.
     """
 
     def __init__(
@@ -50,17 +52,19 @@ class Trainer:
         *,
         device: torch.device | None = None,
         threads: int | None = None,
+        loader_threads: int | None = None,
         progress: Callable[[int, int, float], None] | None = None,
     ) -> None:
         """Load the data, then build the trial or resume it.
 
-        Sets the number of PyTorch's compute threads of this process.
+        Sets the number of PyTorch's compute threads of this process and, on a CPU, keeps its freed memory.
 
         Args:
             spec: a decided trial with absolute data folders.
             folder: of this trial alone; made if missing.
             device: null takes a GPU where there is one.
             threads: CPUs this trial may use, see `split_threads`; null takes those of the process.
+            loader_threads: threads that read images; null takes a share of `threads`.
             progress: called with (iterations done, iterations planned, loss) as losses are read back.
 
         Raises:
@@ -75,14 +79,17 @@ class Trainer:
         self._progress = progress
         self._device = pick_device() if device is None else device
         self._precision = resolve_precision(spec.trial.precision, self._device)
-        self._threads = split_threads(threads, self._device)
+        self._threads = split_threads(threads, self._device, loader_threads=loader_threads)
         torch.set_num_threads(self._threads.compute)
+        if self._device.type == "cpu":
+            keep_freed_memory()
         _make_folder(folder)
         checkpoint = latest_checkpoint(folder)
         if checkpoint is not None:
             self.reports = read_history(checkpoint, spec)
             self._prune()
         self._data: TrialData | None = load_trial_data(spec.data, spec.trial)
+        self.num_queries = {split: len(found.queries) for split, found in self._data.val.items()}
         self._parts: TrialParts | None = build_parts(
             spec.trial,
             [group.num_classes for group in self._data.groups],
@@ -224,17 +231,15 @@ class Trainer:
         return f"lr={trial.lr:g}, classifier_lr={trial.classifier_lr:g}, precision={self._precision.name}"
 
     def _score(self, parts: TrialParts, data: TrialData) -> dict[str, RetrievalResult]:
-        return {
-            split: score_set(
-                parts.network,
-                retrieval_set,
-                eval_config=self.spec.eval,
-                device=self._device,
-                precision=self._precision,
-                loader_threads=self._threads.loader,
-            )
-            for split, retrieval_set in data.val.items()
-        }
+        results = score_sets(
+            parts.network,
+            list(data.val.values()),
+            eval_config=self.spec.eval,
+            device=self._device,
+            precision=self._precision,
+            loader_threads=self._threads.loader,
+        )
+        return dict(zip(data.val, results, strict=True))
 
     def _save(
         self,
