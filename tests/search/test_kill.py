@@ -44,6 +44,30 @@ def wait_for_growth(process, home, size, timeout_s=120):
     return False
 
 
+def wait_for_trials(process, home, count, timeout_s=120):
+    """Wait until the study holds `count` trials."""
+    until = time.monotonic() + timeout_s
+    while process.poll() is None and time.monotonic() < until:
+        if journal_size(home) and len(read_trials(home, "quick")) >= count:
+            return
+        time.sleep(0.1)
+    raise AssertionError("the search did not get that far")
+
+
+def training_workers(driver):
+    """Process ids of the Ray workers that train below `driver`."""
+    listing = subprocess.run(["ps", "-eo", "pid,ppid,args"], capture_output=True, text=True, check=True)
+    rows = [line.split(None, 2) for line in listing.stdout.splitlines()[1:]]
+    parents = {int(pid): int(parent) for pid, parent, _ in rows}
+
+    def is_below(pid):
+        while pid in parents and pid != driver:
+            pid = parents[pid]
+        return pid == driver
+
+    return [int(pid) for pid, _, args in rows if "ray::" in args and "train" in args and is_below(int(pid))]
+
+
 def comparable(home):
     return [(trial.state, trial.params, trial.intermediate_values) for trial in read_trials(home, "quick")]
 
@@ -86,7 +110,7 @@ def test_kills_at_random_moments_change_nothing(space_file, tiny_city, tmp_path)
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_leaves_a_resumable_search_and_says_how(space_file, tiny_city, tmp_path, number):
     process = start(space_file, tiny_city, tmp_path / "runs")
-    assert wait_for_growth(process, tmp_path / "runs", 1500)
+    wait_for_trials(process, tmp_path / "runs", 1)
     process.send_signal(number)
     output, _ = process.communicate(timeout=60)
     assert process.returncode == 130, output
@@ -101,18 +125,15 @@ def test_a_signal_leaves_a_resumable_search_and_says_how(space_file, tiny_city, 
 def test_a_killed_worker_is_replaced_and_the_trial_goes_on(space_file, tiny_city, tmp_path):
     home = tmp_path / "runs"
     process = start(space_file, tiny_city, home, "--set", "trial.epochs=12")
-    wait_for_growth(process, home, 1500)
-    workers = subprocess.run(
-        ["pgrep", "-g", str(os.getpgid(process.pid)), "-f", "ray::"],
-        capture_output=True,
-        text=True,
-        check=False,
-    ).stdout.split()
+    wait_for_trials(process, home, 1)
+    until = time.monotonic() + 60
+    while not (workers := training_workers(process.pid)) and time.monotonic() < until:
+        time.sleep(0.1)
     assert workers
     for worker in workers:
-        os.kill(int(worker), signal.SIGKILL)
+        os.kill(worker, signal.SIGKILL)
     output, _ = process.communicate(timeout=300)
     assert process.returncode == 0, output
     trials = read_trials(home, "quick")
     assert len(trials) == 3
-    assert all(trial.state in (TrialState.COMPLETE, TrialState.PRUNED) for trial in trials)
+    assert all(trial.state in (TrialState.COMPLETE, TrialState.PRUNED) for trial in trials), output

@@ -70,9 +70,17 @@ def test_a_torn_last_line_is_cut_away_and_the_journal_goes_on(tmp_path, study, c
 
 
 def test_a_search_that_exists_is_not_started_again(tmp_path, study):
+    study.add_running(proposal())
     study.close()
     with pytest.raises(SearchError, match="already exists .* --resume"):
         Study.create(tmp_path, "grl", {})
+
+
+def test_a_search_without_a_trial_starts_anew(tmp_path, study):
+    study.close()
+    again = Study.create(tmp_path, "grl", {"trial": 2})
+    assert again.identity == {"trial": 2}
+    again.close()
 
 
 def test_a_search_that_does_not_exist_is_not_resumed(tmp_path):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ from vgsearch.registry.protocol import Registry
 from vgsearch.retrieval.recall import RetrievalResult
 from vgsearch.search.cluster import live_nodes, ray_session
 from vgsearch.search.events import Watcher, nobody
-from vgsearch.search.interrupts import winding_down
+from vgsearch.search.interrupts import Interrupted, Interruption, winding_down
 from vgsearch.search.ledger import Ledger
 from vgsearch.search.outcome import TrialOutcome, trial_outcomes
 from vgsearch.search.resources import Demand, decide_demand
@@ -67,28 +68,37 @@ def run_search(
     started = time.monotonic()
     identity = search_identity(document, data)
     study = Study.resume(home, document.name) if resume else Study.create(home, document.name, identity)
+    interruption = Interruption(say)
+    tests: Mapping[str, RetrievalResult] = {}
+    untrained: Mapping[str, RetrievalResult] = {}
+
+    def signals() -> AbstractContextManager[None]:
+        last_words = f"search {document.name!r} was interrupted; continue it with --resume"
+        return winding_down(interruption.request, last_words=last_words)
+
     try:
         if resume:
             _check_unchanged(study.identity, identity, document)
-        with ray_session(address) as nodes:
+        # Twice: Ray puts its own handlers in place when it starts.
+        with signals(), ray_session(address) as nodes, signals():
             demand = decide_demand(document.resources, nodes)
             ledger = Ledger(document, data, study, registry, watch)
-            interrupted = False
-            if ledger.num_to_run:
-                at_once = _at_once(document, demand)
-                say(
-                    f"{ledger.num_to_run} trials to run, {at_once} at a time, "
-                    f"each on {demand.cpus:g} CPUs and {demand.gpus:g} GPUs"
-                )
-                interrupted = _run_trials(ledger, demand, document, home, beat, say)
-            tests: Mapping[str, RetrievalResult] = {}
-            untrained: Mapping[str, RetrievalResult] = {}
-            if not interrupted:
-                tests, untrained = _finale(ledger, demand, registry, home, beat, say)
-            registry.finish_search(ledger.search_run, "interrupted" if interrupted else "complete")
+            try:
+                if ledger.num_to_run:
+                    say(
+                        f"{ledger.num_to_run} trials to run, {_at_once(document, demand)} at a time, "
+                        f"each on {demand.cpus:g} CPUs and {demand.gpus:g} GPUs"
+                    )
+                    _run_trials(ledger, demand, document, home, beat, interruption)
+                interruption.check()
+                tests, untrained = _finale(ledger, demand, registry, home, beat, say, interruption)
+            except Interrupted:
+                registry.finish_search(ledger.search_run, "interrupted")
+            else:
+                registry.finish_search(ledger.search_run, "complete")
         return SearchOutcome(
             trials=trial_outcomes(study.trials(), home, document),
-            interrupted=interrupted,
+            interrupted=interruption.requested,
             seconds=time.monotonic() - started,
             demand=demand,
             tests=tests,
@@ -136,9 +146,9 @@ def _run_trials(
     document: SearchDocument,
     home: Path,
     beat: Callable[[], None],
-    say: Callable[[str], None],
-) -> bool:
-    """Run the ledger's trials through Tune; True if a signal cut it short."""
+    interruption: Interruption,
+) -> None:
+    """Run the ledger's trials through Tune, until they are done or a signal cuts them short."""
     from ray import tune
 
     from vgsearch.search.trial_actor import TrialActor
@@ -150,7 +160,7 @@ def _run_trials(
         LedgerSearcher,
     )
 
-    desk = Desk(ledger, lambda: _at_once(document, demand))
+    desk = Desk(ledger, interruption, lambda: _at_once(document, demand))
     trials = home / "trials"
     try:
         trials.mkdir(parents=True, exist_ok=True)
@@ -185,16 +195,10 @@ def _run_trials(
         ),
     )
 
-    def interrupt() -> None:
-        desk.interrupted = True
-        say("stopping: each trial keeps the epochs that it has finished")
-
-    last_words = f"search {document.name!r} was interrupted; continue it with --resume"
-    with winding_down(interrupt, last_words=last_words):
+    if not interruption.requested:
         tuner.fit()
     if desk.fatal is not None:
         raise desk.fatal
-    return desk.interrupted
 
 
 def _finale(
@@ -204,6 +208,7 @@ def _finale(
     home: Path,
     beat: Callable[[], None],
     say: Callable[[str], None],
+    interruption: Interruption,
 ) -> tuple[Mapping[str, RetrievalResult], Mapping[str, RetrievalResult]]:
     """Score the champion on the tests and its untrained backbone on val, once for each champion."""
     from vgsearch.search.finale import score_finale
@@ -216,7 +221,12 @@ def _finale(
     if checkpoint is None:
         return {}, {}
     say(f"scoring the champion, trial {best.number}, on the tests, and its untrained backbone on val")
-    scores = score_finale(ledger.spec_of(best), checkpoint, demand, beat=beat)
+
+    def beat_or_leave() -> None:
+        interruption.check()
+        beat()
+
+    scores = score_finale(ledger.spec_of(best), checkpoint, demand, beat=beat_or_leave)
     metrics = {
         f"test/{name}/recall_at_{recall.n}": recall.percent
         for name, result in scores.tests.items()

@@ -18,6 +18,29 @@ from types import FrameType
 WIND_DOWN_S = 20.0
 
 
+class Interrupted(Exception):
+    """The search was asked to stop; not an error."""
+
+
+class Interruption:
+    """Whether a signal has asked the search to stop."""
+
+    def __init__(self, say: Callable[[str], None]) -> None:
+        """Start unasked; `say` is told when it happens."""
+        self.requested = False
+        self._say = say
+
+    def request(self) -> None:
+        """Ask the search to stop."""
+        self.requested = True
+        self._say("stopping: each trial keeps the epochs that it has finished")
+
+    def check(self) -> None:
+        """Raise `Interrupted` once it was requested."""
+        if self.requested:
+            raise Interrupted
+
+
 @contextmanager
 def winding_down(on_signal: Callable[[], None], *, last_words: str = "") -> Iterator[None]:
     """Call `on_signal` at the first SIGINT or SIGTERM inside the block.

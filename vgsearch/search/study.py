@@ -75,8 +75,8 @@ class Study:
         if path.exists() and path.stat().st_size:
             _repair(path)
             study = cls(path, lock)
-            if study.optuna.user_attrs.get(_IDENTITY) is not None:
-                count = len(study.trials())
+            count = len(study.trials())
+            if count:  # one that ended before its first trial (no node could hold it, say) starts anew
                 study.close()
                 raise SearchError(
                     f"search {name!r} already exists in {path} ({count} trials): continue it with --resume, "

@@ -14,6 +14,7 @@ from ray.tune import Callback, Stopper
 from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 from ray.tune.search import Searcher
 
+from vgsearch.search.interrupts import Interruption
 from vgsearch.search.ledger import Ledger
 from vgsearch.search.messages import WorkerMessage
 
@@ -21,7 +22,7 @@ from vgsearch.search.messages import WorkerMessage
 class Desk:
     """Where Tune's hooks reach the ledger; keeps the first error, which Tune would take for a trial's."""
 
-    def __init__(self, ledger: Ledger, limit: Callable[[], int]) -> None:
+    def __init__(self, ledger: Ledger, interruption: Interruption, limit: Callable[[], int]) -> None:
         """Reach `ledger`; `limit` says how many trials may be handed out at once, now.
 
         Without a limit Tune would ask for a trial before it has room for one, and the sampler would decide
@@ -30,7 +31,7 @@ class Desk:
         self.ledger = ledger
         self.limit = limit
         self.fatal: BaseException | None = None
-        self.interrupted = False
+        self._interruption = interruption
 
     def guarded(self, action: Callable[[], Any], otherwise: Any) -> Any:
         """Run `action`; on an error remember it, answer `otherwise`, and let the search wind down."""
@@ -45,7 +46,7 @@ class Desk:
     @property
     def must_stop(self) -> bool:
         """Whether the search should wind down now."""
-        return self.interrupted or self.fatal is not None
+        return self._interruption.requested or self.fatal is not None
 
 
 class _Deskless:
@@ -63,6 +64,7 @@ class LedgerSearcher(_Deskless, Searcher):
     def __init__(self, desk: Desk) -> None:
         super().__init__()
         self.desk = desk
+        self._uids: dict[str, str] = {}
 
     def suggest(self, trial_id: str) -> Any:
         """Give the next trial's config, None to wait, or FINISHED."""
@@ -73,10 +75,16 @@ class LedgerSearcher(_Deskless, Searcher):
         spec = self.desk.guarded(self.desk.ledger.next_spec, None)
         if spec is None:
             return Searcher.FINISHED
+        self._uids[trial_id] = spec.uid
         return {"uid": spec.uid, "spec": spec.model_dump_json()}
 
     def on_trial_complete(self, trial_id: str, result: Any = None, error: bool = False) -> None:
-        """Nothing to do: the scheduler has recorded how the trial ended."""
+        """End a trial that Tune gives up; how any other ended, the scheduler has recorded."""
+        if error:
+            uid = self._uids[trial_id]
+            self.desk.guarded(
+                lambda: self.desk.ledger.lost(uid, "its worker died and could not restart"), None
+            )
 
     def save(self, checkpoint_path: str) -> None:
         """Nothing to save: the study is the state."""
@@ -99,12 +107,6 @@ class LedgerScheduler(_Deskless, FIFOScheduler):
             return str(TrialScheduler.CONTINUE)
         goes_on = self.desk.guarded(lambda: self.desk.ledger.receive(message), False)
         return str(TrialScheduler.CONTINUE if goes_on else TrialScheduler.STOP)
-
-    def on_trial_error(self, tune_controller: Any, trial: Any) -> None:
-        """A worker's death that Tune will not retry."""
-        uid = str(trial.config["uid"])
-        reason = "its worker died again and again without finishing an epoch"
-        self.desk.guarded(lambda: self.desk.ledger.lost(uid, reason), None)
 
 
 class DeskStopper(Stopper):
