@@ -25,6 +25,10 @@ class DataError(VgsearchError):
     """A folder, an index or a file name does not hold what the task needs."""
 
 
+class CellsError(DataError):
+    """The cells or the batch size of one trial leave too few classes; another trial's may not."""
+
+
 class ImageError(DataError):
     """One image cannot be read; the message names the file."""
 

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from vgsearch.config.trial import CellsConfig
 from vgsearch.data.index import ImageIndex, require_coordinates
-from vgsearch.errors import DataError
+from vgsearch.errors import CellsError, DataError
 
 _EXACT = 2.0**53  # below it a double holds every whole number, and cell arithmetic is exact
 
@@ -57,13 +57,13 @@ def assign_groups(index: ImageIndex, cells: CellsConfig) -> list[CellGroup]:
     groups = all_groups(index, cells)
     if not groups:
         fullest = int(np.diff(_runs(_class_keys(index, cells))[1]).max())
-        raise DataError(
+        raise CellsError(
             f"no cell of {index.root} holds min_images={cells.min_images} images (the fullest: {fullest}): "
             f"lower trial.cells.min_images, or raise trial.cells.cell_m (now {cells.cell_m}) or "
             f"trial.cells.heading_deg (now {cells.heading_deg})"
         )
     if len(groups) < cells.groups_used:
-        raise DataError(
+        raise CellsError(
             f"the classes of {index.root} form {len(groups)} groups, fewer than "
             f"groups_used={cells.groups_used}: lower trial.cells.groups_used to {len(groups)} or less, lower "
             f"trial.cells.min_images (now {cells.min_images}), or raise trial.cells.groups_across or "

@@ -14,7 +14,7 @@ from vgsearch.data.draws import Salt, random_uniforms
 from vgsearch.data.image_batches import AugmentedBatches, ImageSource, Ints, Loaded
 from vgsearch.data.index import ImageIndex
 from vgsearch.data.sampling import ShuffledStream
-from vgsearch.errors import DataError
+from vgsearch.errors import CellsError, DataError
 
 
 @dataclass(frozen=True)
@@ -84,7 +84,7 @@ class TrainingBatches(AugmentedBatches[tuple[Tensor, Tensor]]):
             ImageError: While iterating, an image that cannot be read.
         """
         if group.num_classes < trial.batch_size:
-            raise DataError(
+            raise CellsError(
                 f"a group of {index.root} has {group.num_classes} classes, too few for one batch: lower "
                 f"trial.batch_size (now {trial.batch_size}) or trial.cells.min_images "
                 f"(now {trial.cells.min_images})"

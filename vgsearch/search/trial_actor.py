@@ -14,7 +14,7 @@ import torch
 from ray.tune import Trainable
 
 from vgsearch.config.search import TrialSpec
-from vgsearch.errors import DataError, StorageError, VgsearchError, WeightsError
+from vgsearch.errors import CellsError, DataError, StorageError, VgsearchError, WeightsError
 from vgsearch.search.messages import WorkerMessage, plain_report
 from vgsearch.training.reset import reset_process
 from vgsearch.training.trainer import Trainer
@@ -58,6 +58,8 @@ class TrialActor(Trainable):
             return self._end(failed=f"out of GPU memory: {_first_line(error)}", out_of_memory=True)
         except MemoryError as error:
             return self._end(failed=f"out of memory: {_first_line(error)}", out_of_memory=True)
+        except CellsError as error:
+            return self._end(failed=_first_line(error))
         except (DataError, StorageError, WeightsError) as error:
             return self._end(halted=_first_line(error))
         except VgsearchError as error:

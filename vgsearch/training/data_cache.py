@@ -11,7 +11,7 @@ from vgsearch.config.trial import CellsConfig, TrialConfig
 from vgsearch.data.cells import CellGroup, assign_groups
 from vgsearch.data.index import ImageIndex, index_folder
 from vgsearch.data.retrieval_set import RetrievalSet, load_retrieval_set
-from vgsearch.errors import DataError
+from vgsearch.errors import CellsError, DataError
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,7 @@ def load_trial_data(data: DataConfig, trial: TrialConfig) -> TrialData:
     # Epoch by epoch the groups take turns: find out now, not when the smallest one's turn comes.
     for number, group in enumerate(groups[: trial.epochs]):
         if group.num_classes < trial.batch_size:
-            raise DataError(
+            raise CellsError(
                 f"group {number} of {data.train} has {group.num_classes} classes, too few for one batch of "
                 f"{trial.batch_size}: lower trial.batch_size or trial.cells.min_images (now "
                 f"{trial.cells.min_images}), or trial.cells.groups_across for fewer, larger groups"
