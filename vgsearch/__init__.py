@@ -1,3 +1,3 @@
-"""Distributed hyperparameter search and ensembling for visual geo-localization."""
+"""Distributed hyperparameter search for visual geo-localization."""
 
 __version__ = "0.1.0"

@@ -15,9 +15,9 @@ def best(
     home: Home = DEFAULT_HOME,
 ) -> None:
     """Show a search's champion: path, alias, epoch, recalls, and a snippet that loads it."""
-    from vgsearch.cli.checkpoints import val_results
     from vgsearch.cli.store import open_registry
     from vgsearch.models.checkpoint import read_spec
+    from vgsearch.training.val_scores import stored_results
 
     registry = open_registry(home.resolve())
     champion = registry.champion(search)
@@ -33,7 +33,7 @@ def best(
         f"backbone   {spec.trial.resolved_backbone.name}",
         f"path       {folder}",
     ]
-    lines += [f"{split or 'val':<10} {result.summary()}" for split, result in val_results(folder).items()]
+    lines += [f"{split or 'val':<10} {result.summary()}" for split, result in stored_results(folder).items()]
     for line in lines:
         console.print(line, markup=False, highlight=False, soft_wrap=True)
     snippet = (

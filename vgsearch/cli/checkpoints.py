@@ -6,7 +6,6 @@ from pathlib import Path
 
 from vgsearch.config.search import DataConfig
 from vgsearch.errors import CheckpointError, DataError
-from vgsearch.retrieval.recall import RetrievalResult
 
 
 def local_checkpoint(reference: str, home: Path) -> Path:
@@ -50,16 +49,8 @@ def find_split(split: str, data: DataConfig, data_root: Path) -> tuple[str, Path
         raise DataError(f"--on {split} is both a selection and a test split; say {' or '.join(short)}")
     for folder in (Path(split), data_root / split):
         if folder.is_dir():
-            return folder.name, folder
+            return split.strip("/"), folder
     raise DataError(
         f"--on {split} is no split of this checkpoint ({', '.join(named)}) "
         f"and no folder, here or in {data_root}"
     )
-
-
-def val_results(checkpoint: Path) -> dict[str, RetrievalResult]:
-    """The per-query results that a trial stored with a checkpoint, by selection split."""
-    return {
-        file.stem.removeprefix("val").removeprefix("__"): RetrievalResult.from_npz(file)
-        for file in sorted(checkpoint.glob("val*.npz"))
-    }

@@ -26,7 +26,7 @@ app = typer.Typer(
     rich_markup_mode="rich",
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
-    help="Hyperparameter search and ensembling for visual geo-localization.\n\n"
+    help="Distributed hyperparameter search for visual geo-localization.\n\n"
     "[bold]Start here:[/bold]  vgsearch tune search_spaces/demo.yaml   (builds a small city of photos and "
     "searches on it)\n\n"
     "[bold]Your data:[/bold]   vgsearch data check DATA/train,  then  vgsearch validate FILE,  then  "
@@ -64,12 +64,17 @@ def main() -> None:
         app()
     except VgsearchError as error:
         _fail(str(error))
+    except BrokenPipeError:
+        raise
     except OSError as error:
-        # What our own code foresaw is a StorageError already; this is a disk that fills elsewhere.
-        if error.errno not in _STORAGE_ERRNOS:
-            raise
+        # What our own code foresaw is a StorageError already; this is a disk that fails elsewhere.
         where = f"{error.filename}: " if error.filename else ""
-        _fail(f"{where}{error.strerror}; free some space or choose a folder that you can write (--home)")
+        hint = "; free some space or choose a folder that you can write (--home)"
+        _fail(f"{where}{error.strerror or error}{hint if error.errno in _STORAGE_ERRNOS else ''}")
+    except RuntimeError as error:
+        if type(error).__name__ != "OutOfMemoryError":  # PyTorch's, which is not imported for this
+            raise
+        _fail(f"{str(error).splitlines()[0]}; lower trial.batch_size or eval.batch_size")
 
 
 def _fail(message: str) -> None:

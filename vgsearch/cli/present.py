@@ -89,14 +89,14 @@ def print_outcome(
     """Print the leaderboard and the next commands, or how to resume.
 
     Raises:
-        SearchError: not one trial finished an epoch.
+        SearchError: every trial failed.
     """
     rows = [_row(rank, trial, document) for rank, trial in enumerate(outcome.trials, start=1)]
     steps = next_steps(
         document.name,
         file,
         test_splits=[f"test/{name}" for name in document.data.tests],
-        has_champion=any(row.recalls for row in rows),
+        has_champion=any(row.state in ("complete", "stopped") for row in rows),
         home=home,
         data_root=data_root,
     )
@@ -118,9 +118,9 @@ def print_outcome(
             rows, tests, untrained or None, search=document.name, objective=document.search.objective
         )
     )
-    if not any(row.recalls for row in rows):
+    if not any(row.state in ("complete", "stopped") for row in rows):
         reason = next((trial.reason for trial in outcome.trials if trial.reason), "none was run")
-        raise SearchError(f"not one of {len(rows)} trials finished an epoch; the first: {reason}")
+        raise SearchError(f"all of {len(rows)} trials failed; the first: {reason}")
     console.print("\nNext:")
     console.print(render_next_steps(steps), markup=False, highlight=False, soft_wrap=True)
 

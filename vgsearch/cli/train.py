@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
 from vgsearch.cli.options import DEFAULT_DATA_ROOT, DEFAULT_HOME, DataRoot, Home, Overrides, SpaceFile
+
+if TYPE_CHECKING:
+    from vgsearch.training.report import EpochReport
 
 
 def train(
@@ -23,8 +28,8 @@ def train(
     from vgsearch.cli.load import load_space
     from vgsearch.cli.preflight import check_data
     from vgsearch.cli.store import open_registry
+    from vgsearch.search.ledger import recorded_text
     from vgsearch.search.single import run_single, single_spec
-    from vgsearch.training.report import EpochReport
 
     console = Console()
     home = home.resolve()
@@ -53,19 +58,25 @@ def train(
             bar.update(task, completed=done, total=planned, loss=f"{loss:.3f}")
 
         def show_epoch(report: EpochReport) -> None:
-            console.print(_epoch_line(report, spec.objective, trial.epochs), markup=False, highlight=False)
+            console.print(_epoch_line(report, trial.epochs), markup=False, highlight=False)
             following = min(report.epoch + 1, trial.epochs)
-            bar.reset(task, total=trial.iterations_per_epoch, loss="-", description=f"epoch {following}")
+            bar.reset(
+                task,
+                total=trial.iterations_per_epoch,
+                loss="-",
+                description=f"epoch {following}/{trial.epochs}",
+            )
 
         def show_resume(epochs: int) -> None:
             what = "it is finished" if epochs >= trial.epochs else f"going on with epoch {epochs + 1}"
             console.print(f"{epochs} epochs are done already; {what}", markup=False, highlight=False)
+            bar.update(task, description=f"epoch {min(epochs + 1, trial.epochs)}/{trial.epochs}")
 
         best, version = run_single(
             spec,
             home,
             open_registry(home),
-            config_text=document.text,
+            config_text=recorded_text(document),
             on_epoch=show_epoch,
             on_resume=show_resume,
             progress=show_progress,
@@ -81,14 +92,11 @@ def train(
     )
 
 
-def _epoch_line(report: object, objective: str, epochs: int) -> str:
-    from vgsearch.cli.checkpoints import val_results
-    from vgsearch.training.report import EpochReport
+def _epoch_line(report: EpochReport, epochs: int) -> str:
+    from vgsearch.training.val_scores import stored_results
 
-    if not isinstance(report, EpochReport):
-        raise TypeError("an epoch's report is needed")
     recalls = "; ".join(
-        f"{split or 'val'} {result.summary()}" for split, result in val_results(report.checkpoint).items()
+        f"{split or 'val'} {result.summary()}" for split, result in stored_results(report.checkpoint).items()
     )
     mark = " (best so far)" if report.is_best else ""
     loss = report.metrics["train/loss"]

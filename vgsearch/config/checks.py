@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Callable, Iterable
+from pathlib import PurePath
 
 from vgsearch.config.problems import Problem
 from vgsearch.config.search import DataConfig, SearchConfig
@@ -13,18 +15,19 @@ from vgsearch.config.wording import show
 
 RECALLS_AT = (1, 5, 10, 20)
 
-_NAME = re.compile(r"[A-Za-z0-9._-]{1,128}")
+# A trial is named by its search and 20 characters more, and a name may have 128.
+_NAME = re.compile(r"[A-Za-z0-9._-]{1,100}")
 
 
 def is_safe_name(name: str) -> bool:
     """Whether `name` can be one segment of a path and of a metric's name."""
-    return _NAME.fullmatch(name) is not None and name not in (".", "..")
+    return _NAME.fullmatch(name) is not None and name.strip(".") != ""
 
 
 def check_names(root: Node, data: DataConfig | None) -> list[Problem]:
     """The search's name and those of the splits: each becomes part of paths and of metric names."""
     problems = []
-    rule = "must be 1 to 128 letters, digits, '.', '_' or '-'"
+    rule = "must be 1 to 100 letters, digits, '.', '_' or '-'"
     name = find(root, ("name",))
     if isinstance(name.content, str) and not is_safe_name(name.content):
         problems.append(Problem(name.place, ("name",), f"{rule}, got {show(name.content)}"))
@@ -43,6 +46,27 @@ def check_names(root: Node, data: DataConfig | None) -> list[Problem]:
             Problem(find(root, ("data", "val")).place, ("data", "val"), "needs at least one split")
         )
     return problems
+
+
+def check_splits_apart(root: Node, data: DataConfig) -> list[Problem]:
+    """Train, val and tests must not overlap: nothing learns from val, and selection never reads a test."""
+    parts: list[tuple[tuple[str, ...], str]] = [(("data", "train"), data.train)]
+    single = isinstance(data.val, str)
+    parts += [(("data", "val") if single else ("data", "val", s), f) for s, f in data.val_splits.items()]
+    parts += [(("data", "tests", split), folder) for split, folder in data.tests.items()]
+    problems = []
+    for i, (keys, folder) in enumerate(parts):
+        for others, other in parts[:i]:
+            if folder and other and keys[1] != others[1] and _overlap(folder, other):
+                text = f"must be apart from {'.'.join(others)} ({other}), got {folder}; name another folder"
+                problems.append(Problem(find(root, keys).place, keys, text))
+    return problems
+
+
+def _overlap(folder: str, other: str) -> bool:
+    """Whether one path is the other or lies inside it."""
+    one, two = (PurePath(os.path.normpath(path)) for path in (folder, other))
+    return one.is_relative_to(two) or two.is_relative_to(one)
 
 
 def objectives(data: DataConfig) -> list[str]:

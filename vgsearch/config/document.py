@@ -14,6 +14,7 @@ from vgsearch.config.checks import (
     check_domain,
     check_names,
     check_objective,
+    check_splits_apart,
 )
 from vgsearch.config.folders import absolute_data, folder_by_key, folder_problems
 from vgsearch.config.overrides import apply_override
@@ -218,6 +219,7 @@ def _cross_checks(decided: Sequence[Node], data_root: Path | None) -> list[Probl
             problems += check_domain(variant, data)
     if data is not None and data.val_splits:
         problems += check_objective(first, data)
+        problems += check_splits_apart(first, data)
     if data is not None and data_root is not None:
         found = folder_problems(data, data_root, allow_unbuilt_demo=True)
         problems += [Problem(find(first, keys).place, keys, text) for keys, text in found.items()]

@@ -5,14 +5,14 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Mapping
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from vgsearch.config.document import SearchDocument
 from vgsearch.config.search import DataConfig
-from vgsearch.errors import SearchError, StorageError
+from vgsearch.errors import RegistryError, SearchError, StorageError
 from vgsearch.registry.protocol import Registry
 from vgsearch.retrieval.recall import RetrievalResult
 from vgsearch.search.cluster import live_nodes, ray_session
@@ -69,6 +69,7 @@ def run_search(
     identity = search_identity(document, data)
     study = Study.resume(home, document.name) if resume else Study.create(home, document.name, identity)
     interruption = Interruption(say)
+    interrupted = False
     tests: Mapping[str, RetrievalResult] = {}
     untrained: Mapping[str, RetrievalResult] = {}
 
@@ -89,16 +90,23 @@ def run_search(
                         f"{ledger.num_to_run} trials to run, {_at_once(document, demand)} at a time, "
                         f"each on {demand.cpus:g} CPUs and {demand.gpus:g} GPUs"
                     )
+                    if ledger.stops_nobody:
+                        say("asha stops nobody: search.scheduler.grace_epochs is not below trial.epochs")
                     _run_trials(ledger, demand, document, home, beat, interruption)
                 interruption.check()
                 tests, untrained = _finale(ledger, demand, registry, home, beat, say, interruption)
             except Interrupted:
+                interrupted = True
                 registry.finish_search(ledger.search_run, "interrupted")
+            except BaseException:
+                with suppress(RegistryError):
+                    registry.finish_search(ledger.search_run, "failed")
+                raise
             else:
-                registry.finish_search(ledger.search_run, "complete")
+                registry.finish_search(ledger.search_run, "complete" if ledger.best() else "failed")
         return SearchOutcome(
             trials=trial_outcomes(study.trials(), home, document),
-            interrupted=interruption.requested,
+            interrupted=interrupted,
             seconds=time.monotonic() - started,
             demand=demand,
             tests=tests,
@@ -210,8 +218,11 @@ def _finale(
     say: Callable[[str], None],
     interruption: Interruption,
 ) -> tuple[Mapping[str, RetrievalResult], Mapping[str, RetrievalResult]]:
-    """Score the champion on the tests and its untrained backbone on val, once for each champion."""
-    from vgsearch.search.finale import score_finale
+    """Score the champion on the tests and its untrained backbone on val, once for each champion.
+
+    The scores are kept with the champion's trial; a resumed search that ends with the same one reads them.
+    """
+    from vgsearch.search.finale import read_scores, score_finale, write_scores
     from vgsearch.search.outcome import best_checkpoint
 
     best, champion = ledger.best(), ledger.crown()
@@ -220,6 +231,10 @@ def _finale(
     checkpoint = best_checkpoint(home / "trials" / champion.uid)
     if checkpoint is None:
         return {}, {}
+    folder = home / "trials" / champion.uid / f"finale_{checkpoint.name}"
+    kept = read_scores(folder)
+    if kept is not None:
+        return kept.tests, kept.untrained
     say(f"scoring the champion, trial {best.number}, on the tests, and its untrained backbone on val")
 
     def beat_or_leave() -> None:
@@ -234,4 +249,5 @@ def _finale(
     }
     files = {f"test__{name}.npz": result.to_npz_bytes() for name, result in scores.tests.items()}
     registry.log_scores(champion.run_id, metrics, files)
+    write_scores(folder, scores)
     return scores.tests, scores.untrained

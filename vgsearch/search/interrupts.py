@@ -54,6 +54,7 @@ def winding_down(on_signal: Callable[[], None], *, last_words: str = "") -> Iter
         return
     signals = (signal.SIGINT, signal.SIGTERM)
     before = {number: signal.getsignal(number) for number in signals}
+    watchdogs: list[threading.Timer] = []
 
     def handle(number: int, frame: FrameType | None) -> None:
         for each in signals:
@@ -61,6 +62,7 @@ def winding_down(on_signal: Callable[[], None], *, last_words: str = "") -> Iter
         watchdog = threading.Timer(WIND_DOWN_S, _leave, (last_words, 128 + number))
         watchdog.daemon = True
         watchdog.start()
+        watchdogs.append(watchdog)
         on_signal()
 
     for number in signals:
@@ -68,6 +70,8 @@ def winding_down(on_signal: Callable[[], None], *, last_words: str = "") -> Iter
     try:
         yield
     finally:
+        for watchdog in watchdogs:
+            watchdog.cancel()
         for number in signals:
             signal.signal(number, before[number])
 

@@ -67,9 +67,17 @@ class Ledger:
         self.watch = watch
         self.search_run = registry.open_search(
             document.name,
-            params={"search": document.search.model_dump(mode="json"), "data": data.model_dump(mode="json")},
-            config_text=document.text,
-            tags={"vgsearch.objective": document.search.objective},
+            params={
+                # How many trials there are may change with a resume, and MLflow keeps first values.
+                "search": document.search.model_dump(mode="json", exclude={"num_trials"}),
+                "data": data.model_dump(mode="json"),
+                "eval": document.eval.model_dump(mode="json"),
+            },
+            config_text=recorded_text(document),
+            tags={
+                "vgsearch.objective": document.search.objective,
+                "vgsearch.num_trials": str(document.search.num_trials),
+            },
         )
         self._running: dict[str, _Running] = {}
         self._champion: ModelVersion | None = None
@@ -81,6 +89,13 @@ class Ledger:
         """Trials this driver has to see through: the left over ones and the ones not yet proposed."""
         proposed = len(self.study.trials())
         return self.num_left_over + max(0, self.document.search.num_trials - proposed)
+
+    @property
+    def stops_nobody(self) -> bool:
+        """Whether a stopping rule is set that no trial is long enough for."""
+        scheduler = self.document.search.scheduler
+        longest = max(trial.epochs for trial in self.document.example_trials())
+        return scheduler.name != "none" and scheduler.grace_epochs >= longest
 
     @property
     def num_running(self) -> int:
@@ -222,6 +237,11 @@ class Ledger:
         uid = str(best.user_attrs[UID])
         if self._champion is None or self._champion.uid != uid:
             versions = [v for v in self.registry.versions(self.document.name) if v.uid == uid]
+            if not versions:
+                raise SearchError(
+                    f"the MLflow store has no version of the best trial, {uid}: it is another store than the "
+                    f"one this search was recorded in; set MLFLOW_TRACKING_URI or --home to that one"
+                )
             self._champion = versions[-1]
             self.registry.set_champion(self.document.name, self._champion.version)
         return self._champion
@@ -268,3 +288,8 @@ class Ledger:
                 reason=reason,
             )
         )
+
+
+def recorded_text(document: SearchDocument) -> str:
+    """The file as it was read, and what the command line set on top of it."""
+    return document.text + "".join(f"\n# --set {override}" for override in document.overrides)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,11 +11,12 @@ from optuna.trial import FrozenTrial
 
 from vgsearch.config.document import SearchDocument
 from vgsearch.config.trial import TrialConfig
-from vgsearch.errors import VgsearchError
+from vgsearch.errors import DataError
 from vgsearch.models.checkpoint import latest_checkpoint, read_metrics
 from vgsearch.retrieval.recall import RetrievalResult
 from vgsearch.search.proposal import decide_again
 from vgsearch.search.study import REASON, STATE, UID
+from vgsearch.training.val_scores import stored_results
 
 
 @dataclass(frozen=True)
@@ -42,9 +44,14 @@ class TrialOutcome:
 
 
 def trial_outcomes(trials: Sequence[FrozenTrial], home: Path, document: SearchDocument) -> list[TrialOutcome]:
-    """All trials, best first; those without a finished epoch come last. Equals stand in order of number."""
+    """All trials, best first; those that cannot be champion come last. Equals stand in order of number."""
     outcomes = [_outcome(trial, home, document) for trial in trials]
-    return sorted(outcomes, key=lambda o: (-(o.best if o.best is not None else -1.0), o.number))
+
+    def rank(outcome: TrialOutcome) -> tuple[bool, float, int]:
+        best = -1.0 if outcome.best is None else outcome.best
+        return outcome.state not in ("complete", "stopped"), -best, outcome.number
+
+    return sorted(outcomes, key=rank)
 
 
 def best_checkpoint(trial_folder: Path) -> Path | None:
@@ -68,7 +75,9 @@ def _outcome(stored: FrozenTrial, home: Path, document: SearchDocument) -> Trial
         seconds = _seconds(read_metrics(latest))
     if best_epoch is not None and (folder / f"epoch_{best_epoch:04d}").is_dir():
         checkpoint = folder / f"epoch_{best_epoch:04d}"
-        results = _results(checkpoint)
+        # A damaged side file costs the table its interval, not the search its end.
+        with suppress(DataError):
+            results = stored_results(checkpoint)
     return TrialOutcome(
         number=stored.number,
         uid=uid,
@@ -89,14 +98,3 @@ def _seconds(metrics: Mapping[str, object]) -> float:
     if not isinstance(history, list):
         return 0.0
     return sum(float(entry["seconds"]) for entry in history)
-
-
-def _results(checkpoint: Path) -> dict[str, RetrievalResult]:
-    results = {}
-    for file in sorted(checkpoint.glob("val*.npz")):
-        split = file.stem.removeprefix("val").removeprefix("__")
-        try:
-            results[split] = RetrievalResult.from_npz(file)
-        except VgsearchError:
-            continue  # a damaged side file costs the table its interval, not the search its end
-    return results

@@ -142,9 +142,8 @@ class Study:
         if epoch in frozen.intermediate_values:
             return
         trial = self._attach(frozen)
-        if _ARRIVAL + str(epoch) not in frozen.user_attrs:
-            # Before the value: killed in between, the epoch is reported again and keeps its number.
-            trial.set_user_attr(_ARRIVAL + str(epoch), self._next_arrival())
+        # Before the value: killed in between, the epoch has not arrived, and gets a new number when it does.
+        trial.set_user_attr(_ARRIVAL + str(epoch), self._next_arrival())
         trial.report(value, step=epoch)
 
     def history(self, trial: FrozenTrial) -> dict[int, ReportedEpoch]:

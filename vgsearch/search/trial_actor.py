@@ -51,7 +51,7 @@ class TrialActor(Trainable):
                     return self._result(self._trainer)
             if not self._trainer.finished:
                 self._trainer.train_epoch()
-                self._deaths.unlink(missing_ok=True)
+                self._deaths.write_text(f"{self._run} 1")
             return self._result(self._trainer)
         except torch.cuda.OutOfMemoryError as error:
             torch.cuda.empty_cache()

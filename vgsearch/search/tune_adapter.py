@@ -14,9 +14,20 @@ from ray.tune import Callback, Stopper
 from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 from ray.tune.search import Searcher
 
+from vgsearch.errors import SearchError
 from vgsearch.search.interrupts import Interruption
 from vgsearch.search.ledger import Ledger
 from vgsearch.search.messages import WorkerMessage
+
+# More than the actor itself allows within one epoch: these have not even come that far.
+MAX_SILENT_DEATHS = 6
+
+
+def _give_up(uid: str, deaths: int, trial: Any) -> None:
+    raise SearchError(
+        f"{deaths} workers of trial {uid} died in a row before they could report (see {trial.error_file}): "
+        f"check that every node has this version of vgsearch, then continue with --resume"
+    )
 
 
 class Desk:
@@ -99,12 +110,21 @@ class LedgerScheduler(_Deskless, FIFOScheduler):
     def __init__(self, desk: Desk) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self.desk = desk
+        self._starts: dict[str, int] = {}
+
+    def on_trial_error(self, tune_controller: Any, trial: Any) -> None:
+        """Count workers that died without a word; where none can even start, every trial meets the same."""
+        uid = str(trial.config["uid"])
+        self._starts[uid] = self._starts.get(uid, 0) + 1
+        if self._starts[uid] >= MAX_SILENT_DEATHS:
+            self.desk.guarded(lambda: _give_up(uid, self._starts[uid], trial), None)
 
     def on_trial_result(self, tune_controller: Any, trial: Any, result: dict[str, Any]) -> str:
         """Continue or stop, as the ledger says."""
         message = WorkerMessage.from_result(result)
         if message is None:
             return str(TrialScheduler.CONTINUE)
+        self._starts.pop(message.uid, None)
         goes_on = self.desk.guarded(lambda: self.desk.ledger.receive(message), False)
         return str(TrialScheduler.CONTINUE if goes_on else TrialScheduler.STOP)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 
 from vgsearch.errors import ConfigError
 from vgsearch.retrieval.recall import RECALL_NS, RetrievalResult
@@ -44,4 +45,16 @@ def result_files(results: Mapping[str, RetrievalResult]) -> dict[str, bytes]:
     return {
         f"val__{split}.npz" if split else "val.npz": result.to_npz_bytes()
         for split, result in results.items()
+    }
+
+
+def stored_results(checkpoint: Path) -> dict[str, RetrievalResult]:
+    """Read what `result_files` put into a checkpoint: per-query results by split, "" for the unnamed one.
+
+    Raises:
+        DataError: a file is damaged.
+    """
+    return {
+        file.stem.removeprefix("val").removeprefix("__"): RetrievalResult.from_npz(file)
+        for file in sorted(checkpoint.glob("val*.npz"))
     }
