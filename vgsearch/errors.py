@@ -12,6 +12,11 @@ class VgsearchError(Exception):
     """Base of all errors that are the user's to mend; `str()` is what the user reads."""
 
 
+def first_line(error: BaseException) -> str:
+    """What a foreign error says, in one line: its message's first, or its type's name where it has none."""
+    return (str(error).strip() or type(error).__name__).splitlines()[0]
+
+
 class ConfigError(VgsearchError):
     """A configuration file or a `--set` breaks the schema. All its problems come in one message."""
 

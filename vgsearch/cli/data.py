@@ -71,7 +71,7 @@ def check(
 def demo(
     out: Annotated[Path, typer.Argument(help="Folder to draw the city into.")],
     size: Annotated[
-        Literal["tiny", "small", "full"], typer.Option(help="How many photos: about 100, 2,000 or 8,000.")
+        Literal["tiny", "small", "full"], typer.Option(help="How many photos: about 100, 3,000 or 10,000.")
     ] = "small",
     image_px: Annotated[int, typer.Option(min=32, max=1024, help="Side of a photo.")] = 128,
     seed: Annotated[int, typer.Option(min=0, help="Another seed is another city.")] = 0,

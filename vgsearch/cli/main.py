@@ -16,7 +16,7 @@ from vgsearch.cli.train import train
 from vgsearch.cli.tune import tune
 from vgsearch.cli.ui import ui
 from vgsearch.cli.validate import validate
-from vgsearch.errors import VgsearchError
+from vgsearch.errors import VgsearchError, first_line
 
 _STORAGE_ERRNOS = {errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR}
 
@@ -74,7 +74,7 @@ def main() -> None:
     except RuntimeError as error:
         if type(error).__name__ != "OutOfMemoryError":  # PyTorch's, which is not imported for this
             raise
-        _fail(f"{str(error).splitlines()[0]}; lower trial.batch_size or eval.batch_size")
+        _fail(f"{first_line(error)}; lower trial.batch_size or eval.batch_size")
 
 
 def _fail(message: str) -> None:

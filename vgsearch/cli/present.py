@@ -16,19 +16,12 @@ from vgsearch.errors import SearchError
 from vgsearch.reporting.leaderboard import render_leaderboard
 from vgsearch.reporting.live_table import LiveTable, LiveTrial
 from vgsearch.reporting.next_steps import next_steps, render_next_steps
-from vgsearch.reporting.rows import LeaderboardRow, MarginUnit, Recalls, ScoreRow, TrialState, pool_recalls
+from vgsearch.reporting.rows import LeaderboardRow, MarginUnit, Recalls, ScoreRow, pool_recalls
 from vgsearch.retrieval.recall import RetrievalResult
 from vgsearch.search.driver import SearchOutcome
 from vgsearch.search.events import TrialEvent
 from vgsearch.search.outcome import TrialOutcome
 
-_STATES: Mapping[str, TrialState] = {
-    "running": "running",
-    "complete": "complete",
-    "stopped": "stopped",
-    "failed": "failed",
-    "out_of_memory": "out_of_memory",
-}
 _BRANCH = re.compile(r"\d+(?:_(?P<name>.+))?")
 
 
@@ -43,7 +36,7 @@ class Watcher:
         self._table.update(
             LiveTrial(
                 number=event.number,
-                state=_STATES[event.state],
+                state=event.state,
                 epoch=event.epoch,
                 epochs=event.epochs,
                 value=event.value,
@@ -138,7 +131,7 @@ def _row(rank: int, outcome: TrialOutcome, document: SearchDocument) -> Leaderbo
         rank=rank,
         number=outcome.number,
         uid=outcome.uid,
-        state=_STATES[outcome.state],
+        state=outcome.state,
         backbone=outcome.trial.resolved_backbone.name,
         loss=outcome.trial.loss.name,
         margin=margin,

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from vgsearch.config.trial import BackboneConfig
-from vgsearch.errors import ConfigError, WeightsError
+from vgsearch.errors import ConfigError, WeightsError, first_line
 from vgsearch.models.forward_trace import ForwardTrace, trace_forward
 from vgsearch.models.seeding import seeded_cpu_draws
 from vgsearch.models.trainable_stages import Stage, default_trainable_stages, split_into_stages
@@ -211,7 +211,7 @@ def _create_trunk(name: str, seed: int, *, with_imagenet: bool) -> nn.Module:
         if not with_imagenet:
             raise
         raise WeightsError(
-            f"trial.weights: the imagenet weights of {name} cannot be loaded ({_first_line(error)}); "
+            f"trial.weights: the imagenet weights of {name} cannot be loaded ({first_line(error)}); "
             "delete their cached file, or set a FILE or `none`"
         ) from error
     if with_imagenet:
@@ -244,7 +244,7 @@ def _probe(trunk: nn.Module, name: str) -> tuple[int, ForwardTrace, int]:
             trace = trace_forward(trunk, padded)
             return side_multiple_px, trace, _as_map(trunk, trace.output, padded).shape[1]
         except (RuntimeError, ValueError, AssertionError, TypeError) as error:
-            refusals.append(_first_line(error))
+            refusals.append(first_line(error))
     raise ConfigError(
         [
             f"trial.backbone: {name} gives no feature map for images of any size, and queries come in many; "
@@ -291,7 +291,3 @@ def _check_image_px(backbone: Backbone, name: str, image_px: int) -> None:
     if positions == 0:
         raise ConfigError([f"trial.image_px: {image_px} is too small for {name}; choose a larger size"])
     backbone.train()
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).strip() or type(error).__name__).splitlines()[0]

@@ -10,7 +10,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
-from vgsearch.errors import CheckpointError
+from vgsearch.errors import CheckpointError, first_line
 
 _MAX_HEADER_BYTES = 8 * 2**20
 _NAMES_SHOWN = 3
@@ -37,8 +37,7 @@ def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
         reason = error.strerror or type(error).__name__
         raise CheckpointError(f"{path}: cannot be read ({reason}); is this a checkpoint folder?") from error
     except (SafetensorError, ValueError) as error:
-        first_line = str(error).splitlines()[0]
-        raise CheckpointError(f"{path}: is damaged ({first_line}); use another checkpoint") from error
+        raise CheckpointError(f"{path}: is damaged ({first_line(error)}); use another checkpoint") from error
 
 
 def require_same_tensors(expected: Mapping[str, Tensor], given: Mapping[str, Tensor], context: str) -> None:

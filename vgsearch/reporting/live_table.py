@@ -12,8 +12,8 @@ from rich.console import Console, Group, RenderableType
 from rich.live import Live
 from rich.text import Text
 
+from vgsearch.registry.records import TrialState
 from vgsearch.reporting import wording
-from vgsearch.reporting.rows import TrialState
 from vgsearch.reporting.table import new_table
 from vgsearch.reporting.verdicts import decisive_n
 from vgsearch.retrieval.recall import Recall

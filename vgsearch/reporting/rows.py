@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
+from vgsearch.registry.records import TrialState
 from vgsearch.retrieval.recall import Recall
 
-TrialState = Literal["running", "complete", "stopped", "failed", "out_of_memory"]
 MarginUnit = Literal["", "cos", "rad", "mul"]
 Recalls = Mapping[int, Recall]
 """Recalls by their N."""

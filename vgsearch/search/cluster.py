@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from vgsearch.errors import SearchError
+from vgsearch.errors import SearchError, first_line
 from vgsearch.search.resources import Node
 
 # What every driver and worker needs; set before Ray is imported or started.
@@ -60,8 +60,7 @@ def ray_session(address: str | None, *, num_cpus: int | None = None) -> Iterator
                 )
         except (ConnectionError, RuntimeError, ValueError, OSError) as error:
             where = f"join a Ray cluster at {address!r}" if address else "start Ray on this machine"
-            first_line = str(error).strip().split("\n", 1)[0]
-            raise SearchError(f"cannot {where}: {first_line}") from error
+            raise SearchError(f"cannot {where}: {first_line(error)}") from error
         _protect_token()
     try:
         yield live_nodes()

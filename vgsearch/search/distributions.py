@@ -1,31 +1,12 @@
-"""What the configuration calls a range, in Optuna's words."""
+"""A space's questions, answered by an Optuna trial."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
-from optuna.distributions import (
-    BaseDistribution,
-    CategoricalDistribution,
-    FloatDistribution,
-    IntDistribution,
-)
 from optuna.trial import Trial
 
 from vgsearch.config.space import Categorical, Distribution, IntRange, LogUniform, Scalar, Uniform
-
-
-def optuna_distribution(distribution: Distribution) -> BaseDistribution:
-    """Translate one range or choice; both ends are included."""
-    match distribution:
-        case Uniform():
-            return FloatDistribution(distribution.low, distribution.high)
-        case LogUniform():
-            return FloatDistribution(distribution.low, distribution.high, log=True)
-        case IntRange():
-            return IntDistribution(distribution.low, distribution.high)
-        case Categorical():
-            return CategoricalDistribution(distribution.labels)
 
 
 def suggest_from(trial: Trial) -> Callable[[str, Distribution], Scalar]:

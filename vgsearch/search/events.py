@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Literal
 
-TrialState = Literal["running", "complete", "stopped", "failed", "out_of_memory"]
+from vgsearch.registry.records import TrialState
 
 
 @dataclass(frozen=True)

@@ -22,8 +22,8 @@ from vgsearch.config.search import DataConfig, TrialSpec
 from vgsearch.config.trial import TrialConfig
 from vgsearch.errors import SearchError
 from vgsearch.registry.protocol import Registry
-from vgsearch.registry.records import ModelVersion
-from vgsearch.search.events import TrialEvent, TrialState, Watcher
+from vgsearch.registry.records import ModelVersion, TrialState
+from vgsearch.search.events import TrialEvent, Watcher
 from vgsearch.search.halving import is_stopped, rung_epochs
 from vgsearch.search.messages import WorkerMessage
 from vgsearch.search.proposal import decide_again, propose

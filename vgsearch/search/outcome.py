@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import cast
 
 from optuna.trial import FrozenTrial
 
@@ -13,6 +14,7 @@ from vgsearch.config.document import SearchDocument
 from vgsearch.config.trial import TrialConfig
 from vgsearch.errors import DataError
 from vgsearch.models.checkpoint import latest_checkpoint, read_metrics
+from vgsearch.registry.records import TrialState
 from vgsearch.retrieval.recall import RetrievalResult
 from vgsearch.search.proposal import decide_again
 from vgsearch.search.study import REASON, STATE, UID
@@ -32,7 +34,7 @@ class TrialOutcome:
 
     number: int
     uid: str
-    state: str
+    state: TrialState
     reason: str
     trial: TrialConfig
     epochs_done: int
@@ -81,7 +83,7 @@ def _outcome(stored: FrozenTrial, home: Path, document: SearchDocument) -> Trial
     return TrialOutcome(
         number=stored.number,
         uid=uid,
-        state=str(stored.user_attrs.get(STATE, "running")),
+        state=cast(TrialState, stored.user_attrs.get(STATE, "running")),
         reason=str(stored.user_attrs.get(REASON, "")),
         trial=TrialConfig.model_validate(decide_again(document.space, stored)),
         epochs_done=len(values),

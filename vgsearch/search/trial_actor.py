@@ -14,7 +14,7 @@ import torch
 from ray.tune import Trainable
 
 from vgsearch.config.search import TrialSpec
-from vgsearch.errors import CellsError, DataError, StorageError, VgsearchError, WeightsError
+from vgsearch.errors import CellsError, DataError, StorageError, VgsearchError, WeightsError, first_line
 from vgsearch.search.messages import WorkerMessage, plain_report
 from vgsearch.training.reset import reset_process
 from vgsearch.training.trainer import Trainer
@@ -55,21 +55,21 @@ class TrialActor(Trainable):
             return self._result(self._trainer)
         except torch.cuda.OutOfMemoryError as error:
             torch.cuda.empty_cache()
-            return self._end(failed=f"out of GPU memory: {_first_line(error)}", out_of_memory=True)
+            return self._end(failed=f"out of GPU memory: {first_line(error)}", out_of_memory=True)
         except MemoryError as error:
-            return self._end(failed=f"out of memory: {_first_line(error)}", out_of_memory=True)
+            return self._end(failed=f"out of memory: {first_line(error)}", out_of_memory=True)
         except CellsError as error:
-            return self._end(failed=_first_line(error))
+            return self._end(failed=first_line(error))
         except (DataError, StorageError, WeightsError) as error:
-            return self._end(halted=_first_line(error))
+            return self._end(halted=first_line(error))
         except VgsearchError as error:
-            return self._end(failed=_first_line(error))
+            return self._end(failed=first_line(error))
         except OSError as error:
             where = f"{error.filename}: " if error.filename else ""
             return self._end(halted=f"{where}{error.strerror or error}")
         except Exception as error:
             (self._folder / "traceback.txt").write_text(traceback.format_exc())
-            told = f"{type(error).__name__}: {_first_line(error)}"
+            told = f"{type(error).__name__}: {first_line(error)}"
             return self._end(failed=f"{told} (see {self._folder / 'traceback.txt'})")
 
     def cleanup(self) -> None:
@@ -132,7 +132,3 @@ def _queries_of(trainer: Trainer, objective: str) -> int:
     if split == "mean":
         return sum(trainer.num_queries.values()) if len(counts) == 1 else 0
     return trainer.num_queries[split]
-
-
-def _first_line(error: BaseException) -> str:
-    return str(error).strip().split("\n", 1)[0]
