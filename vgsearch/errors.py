@@ -50,6 +50,10 @@ class RegistryError(VgsearchError):
     """The MLflow store cannot be opened or does not hold what was asked for."""
 
 
+class RegistryUnreachableError(RegistryError):
+    """The MLflow store does not answer now but may later: no connection, time-out, 5xx, locked database."""
+
+
 class SearchError(VgsearchError):
     """A search cannot start, resume or go on."""
 

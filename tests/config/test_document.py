@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import pickle
 import random
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -326,15 +327,64 @@ def test_loading_needs_no_heavy_library():
 
 
 SPACES = Path(__file__).parents[2] / "search_spaces"
+SHIPPED = sorted(SPACES.glob("*.yaml"))
+OF_THE_PAPER = ["backbones.yaml", "full.yaml", "grl.yaml", "losses.yaml"]
 
 
-@pytest.mark.parametrize("file", sorted(SPACES.glob("*.yaml")), ids=lambda file: file.name)
+@pytest.mark.parametrize("file", SHIPPED, ids=lambda file: file.name)
 def test_every_shipped_search_space_loads(file):
     document = load_document(file)
-    assert document.name
+    assert document.name == file.stem
     assert document.example_trials()
     assert document.space.parameters(), "a shipped space searches something"
 
 
+@pytest.mark.parametrize("file", SHIPPED, ids=lambda file: file.name)
+def test_every_entry_of_a_shipped_start_with_is_a_trial_of_its_space(file):
+    document = load_document(file)
+    for entry, params in zip(document.search.start_with, document.start_with, strict=True):
+        met = {}
+
+        def suggest(name, distribution, params=params, met=met):
+            met[name] = params.get(name, distribution.centre)
+            return met[name]
+
+        trial = document.decide(suggest)
+        assert params.items() <= met.items(), "every parameter lies on the way that the entry takes"
+        assert is_part_of(entry, trial.model_dump())
+
+
+def is_part_of(part, whole):
+    if isinstance(part, dict):
+        return all(is_part_of(value, whole[key]) for key, value in part.items())
+    return part == whole
+
+
+@pytest.mark.parametrize("name", OF_THE_PAPER)
+def test_a_space_of_the_paper_starts_with_all_of_a_trial(name):
+    """The paper's settings say everything that is searched on their way; nothing is left to chance."""
+    document = load_document(SPACES / name)
+    assert len(document.start_with) >= 4
+    for params in document.start_with:
+        document.decide(lambda name, _, params=params: params[name])
+
+
+@pytest.mark.parametrize("name", OF_THE_PAPER)
+def test_the_demo_line_of_a_space_of_the_paper_loads(name, tmp_path):
+    lines = [line for line in (SPACES / name).read_text().splitlines() if line.startswith("#   vgsearch")]
+    assert len(lines) == 1
+    words = shlex.split(lines[0].removeprefix("#"))
+    assert words[:3] == ["vgsearch", "tune", f"search_spaces/{name}"]
+    assert set(words[3::2]) == {"--set"}
+    document = load_document(SPACES / name, words[4::2], data_root=tmp_path)
+    assert document.name == f"{(SPACES / name).stem}_demo"
+    assert document.data.demo_city is not None
+    assert document.space.parameters()
+    assert document.search.num_trials <= 16
+    for trial in document.examples:
+        assert trial.resolved_backbone.name == "tf_efficientnet_lite0", "its weights need no download"
+        assert trial.resolved_backbone.weights == "bundled"
+
+
 def test_there_are_shipped_search_spaces():
-    assert (SPACES / "demo.yaml").is_file()
+    assert [file.name for file in SHIPPED] == sorted(["demo.yaml", *OF_THE_PAPER])

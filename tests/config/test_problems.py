@@ -73,7 +73,7 @@ LOSSES = "cosface, arcface, sphereface, combined"
         ("search: {sampler: tpe}", "search.sampler: must be a mapping, got 'tpe'"),
         (
             "search: {sampler: {name: tpee}}",
-            "search.sampler.name: must be one of tpe, random, got 'tpee'; nearest: tpe",
+            "search.sampler.name: must be one of tpe, gp, cmaes, random, grid, qmc, got 'tpee'; nearest: tpe",
         ),
         (
             "search: {sampler: {seed: 99999999999}}",

@@ -49,6 +49,9 @@ def test_trace_knows_the_owner_and_the_type():
 
 
 def test_keys_elsewhere():
-    assert keys_elsewhere(SearchFile, "n_startup") == ["search.sampler.n_startup"]
+    assert keys_elsewhere(SearchFile, "n_startup") == [
+        "search.sampler.n_startup",
+        "search.scheduler.n_startup",
+    ]
     assert keys_elsewhere(SearchFile, "margin_rad") == ["trial.loss.margin_rad"]
     assert keys_elsewhere(SearchFile, "nope") == []

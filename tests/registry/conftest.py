@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from vgsearch.registry.memory_registry import MemoryRegistry
+from vgsearch.registry.spool import SpooledRegistry
 
 if TYPE_CHECKING:
     from vgsearch.registry.mlflow_registry import MlflowRegistry
@@ -48,9 +49,10 @@ def mlflow_registry(home: Path) -> MlflowRegistry:
     return MlflowRegistry(home)
 
 
-@pytest.fixture(params=["memory", "mlflow"])
-def registry(request: pytest.FixtureRequest) -> Registry:
-    return MemoryRegistry() if request.param == "memory" else request.getfixturevalue("mlflow_registry")
+@pytest.fixture(params=["memory", "mlflow", "spooled memory", "spooled mlflow"])
+def registry(request: pytest.FixtureRequest, tmp_path: Path) -> Registry:
+    plain = MemoryRegistry() if "memory" in request.param else request.getfixturevalue("mlflow_registry")
+    return SpooledRegistry(lambda: plain, tmp_path / "spool") if "spooled" in request.param else plain
 
 
 @pytest.fixture

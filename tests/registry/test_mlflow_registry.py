@@ -51,6 +51,7 @@ def test_states_become_mlflow_statuses(mlflow_registry: MlflowRegistry, home: Pa
     ends: list[tuple[TrialState, str]] = [
         ("complete", "FINISHED"),
         ("stopped", "KILLED"),
+        ("infeasible", "KILLED"),
         ("failed", "FAILED"),
         ("out_of_memory", "FAILED"),
     ]
@@ -243,3 +244,36 @@ def test_a_database_that_breaks_under_way_is_one_line(
         mlflow_registry.log_epoch(child, 1, {"a": 1.0})
     assert "\n" not in str(caught.value)
     assert capfd.readouterr() == ("", "")
+
+
+def test_an_epoch_whose_answer_was_lost_is_recorded_once(
+    mlflow_registry: MlflowRegistry, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from mlflow.exceptions import MlflowException
+
+    _, child = open_both(mlflow_registry)
+    client = mlflow_registry._store.client
+    real = client.log_batch
+
+    def lose_the_answer(*args: Any, **kwargs: Any) -> None:
+        real(*args, **kwargs)
+        raise MlflowException("timed out")
+
+    mlflow_registry.log_epoch(child, 1, {"a": 1.0})
+    with monkeypatch.context() as patch:
+        patch.setattr(client, "log_batch", lose_the_answer)
+        with pytest.raises(RegistryError, match="timed out"):
+            mlflow_registry.log_epoch(child, 2, {"a": 2.0})
+    mlflow_registry.log_epoch(child, 2, {"a": 2.0})
+    assert rows(home, "SELECT key, step, value FROM metrics ORDER BY step") == [("a", 1, 1.0), ("a", 2, 2.0)]
+
+
+def test_files_lie_where_the_ui_shows_them(mlflow_registry: MlflowRegistry, home: Path) -> None:
+    parent, _ = open_both(mlflow_registry)
+    mlflow_registry.log_files(parent, "provenance/resume_2", {"git.txt": b"a", "git.diff": b"\x00"})
+    mlflow_registry.log_files(parent, "provenance/resume_2", {"git.txt": b"b"})
+    folder = home / "artifacts" / "grl" / parent / "artifacts" / "provenance" / "resume_2"
+    assert {path.name: path.read_bytes() for path in folder.iterdir()} == {
+        "git.txt": b"b",
+        "git.diff": b"\x00",
+    }

@@ -89,7 +89,7 @@ def test_a_trial_is_one_run_through_resumes(registry: Registry) -> None:
 
 def test_states_are_told_apart(registry: Registry) -> None:
     open_search(registry)
-    states: list[TrialState] = ["complete", "stopped", "failed", "out_of_memory"]
+    states: list[TrialState] = ["complete", "stopped", "infeasible", "failed", "out_of_memory"]
     for state in states:
         registry.finish_trial(open_trial(registry, state), state)
     assert [trial.state for trial in registry.trials("grl")] == states
@@ -97,7 +97,9 @@ def test_states_are_told_apart(registry: Registry) -> None:
 
 def test_unknown_states_are_refused(registry: Registry) -> None:
     parent = open_search(registry)
-    with pytest.raises(RegistryError, match="complete, stopped, failed, out_of_memory.*'running'"):
+    with pytest.raises(
+        RegistryError, match="complete, stopped, infeasible, failed, out_of_memory.*'running'"
+    ):
         registry.finish_trial(open_trial(registry), "running")
     with pytest.raises(RegistryError, match="complete, interrupted, failed.*'over'"):
         registry.finish_search(parent, "over")  # type: ignore[arg-type]
@@ -299,6 +301,55 @@ def test_the_champion_moves(registry: Registry, make_checkpoint: Callable[..., P
         with pytest.raises(RegistryError, match=f"no version {unknown}; recorded versions: 1, 2"):
             registry.set_champion("grl", unknown)
     assert registry.champion("grl").version == "1"
+
+
+def test_the_best_trial_is_crowned_by_its_newest_version(
+    registry: Registry, make_checkpoint: Callable[..., Path]
+) -> None:
+    open_search(registry)
+    for uid, epochs in (("t0", (1, 3)), ("t1", (2,)), ("t2", ())):
+        run = open_trial(registry, uid)
+        for epoch in epochs:
+            folder = make_checkpoint(uid, epoch, f"{uid} {epoch}".encode())
+            registry.record_checkpoint(run, folder, search="grl", uid=uid, epoch=epoch)
+    for uid, number in (("t0", "2"), ("t0", "2"), ("t1", "3"), ("t0", "2")):
+        registry.crown("grl", uid)
+        assert (registry.champion("grl").version, registry.champion("grl").uid) == (number, uid)
+    with pytest.raises(RegistryError, match="no version of the best trial, t2: it is another store than"):
+        registry.crown("grl", "t2")
+    with pytest.raises(RegistryError, match="no search is named 'gril'; nearest: grl"):
+        registry.crown("gril", "t0")
+    assert registry.champion("grl").uid == "t0"
+
+
+def test_runs_are_found_by_name(registry: Registry) -> None:
+    parent = open_search(registry)
+    child = open_trial(registry, "t0")
+    assert registry.find_run("grl") == parent
+    assert registry.find_run("grl", "t0") == child
+    with pytest.raises(RegistryError, match="'grl' has no trial 't1' in this store"):
+        registry.find_run("grl", "t1")
+    with pytest.raises(RegistryError, match="no search is named 'gril'; nearest: grl"):
+        registry.find_run("gril")
+
+
+def test_files_lie_in_plain_folders(registry: Registry) -> None:
+    run = open_search(registry)
+    registry.log_files(run, "provenance/resume_2", {"git.txt": b"abc"})
+    registry.log_files(run, "provenance", {})
+    for folder in ("", "/tmp", "a//b", "../a", "a/..", "a b"):
+        with pytest.raises(RegistryError, match="a segment of an artifact folder may hold only letters"):
+            registry.log_files(run, folder, {"a": b""})
+    for name in ("", "a/b", ".."):
+        with pytest.raises(RegistryError, match="may hold only letters"):
+            registry.log_files(run, "provenance", {name: b""})
+    with pytest.raises(RegistryError, match="deadbeef"):
+        registry.log_files("deadbeef" * 4, "provenance", {"a": b""})
+
+
+def test_nothing_waits_while_the_store_answers(registry: Registry) -> None:
+    open_search(registry)
+    assert registry.flush() == 0
 
 
 def test_unknown_references_list_what_there_is(

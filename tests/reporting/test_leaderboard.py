@@ -5,9 +5,10 @@ from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
+from rich.text import Text
 
 from vgsearch.reporting.leaderboard import render_leaderboard
-from vgsearch.reporting.rows import LeaderboardRow, Recalls, ScoreRow, pool_recalls
+from vgsearch.reporting.rows import Costs, LeaderboardRow, Recalls, ScoreRow, pool_recalls
 from vgsearch.retrieval.recall import Recall
 
 Printed = Callable[..., list[str]]
@@ -155,3 +156,41 @@ def test_a_search_without_a_scored_trial(printed: Printed, width: int) -> None:
 
 def test_no_trials_at_all(printed: Printed) -> None:
     assert "No trial finished an epoch." in board(printed, 80, tests=[], untrained=None)
+
+
+CHEAP = replace(
+    SECOND, rank=3, number=4, uid="demo-3fa9c1-0004", recalls=recalls(30, 60, 70, 80), costs=Costs(11.9, 1024)
+)
+COSTLY = replace(BEST, costs=Costs(31.2, 2048, gpu_peak_bytes=10.4e9))
+BROKEN = replace(
+    SECOND,
+    rank=4,
+    number=9,
+    state="infeasible",
+    recalls=recalls(60, 70, 80, 90),
+    reason="query_ms 31.0 is above the constraint 20",
+)
+
+
+@pytest.mark.parametrize("width", [80, 120, 200])
+def test_the_front_is_marked_and_explained(printed: Printed, width: int) -> None:
+    lines = board(printed, width, COSTLY, CHEAP, BROKEN)
+    assert max(map(len, lines)) <= width
+    assert [line.split()[0] for line in lines if re.match(r" ?\d\*?  ", line)] == ["1*", "3*", "4"]
+    text = " ".join(" ".join(lines).split())
+    assert "the 2 trials marked *" in text
+    assert "trial 4 with 12 instead of 31 ms a query and 1024 instead of 2048 bytes a descriptor" in text
+    assert "1 trial broke a constraint and cannot be champion (trial 9: query_ms 31.0" in text
+    assert ("query ms" in lines[1]) == ("GPU GB" in lines[1]) == (width == 200)
+
+
+def test_no_trial_that_may_be_champion(printed: Printed) -> None:
+    text = " ".join(board(printed, 120, BROKEN, tests=[]))
+    assert "No trial may be champion." in text
+    assert "Best" not in text
+
+
+def test_finalists_stand_between_the_search_and_the_tests(printed: Printed) -> None:
+    lines = board(printed, 120, BEST, SECOND, finalists=Text("the finalists"))
+    assert any(line.startswith("Best in the search: demo-3fa9c1-0005 ") for line in lines)
+    assert lines.index("the finalists") < lines.index("Champion on the test sets")

@@ -6,7 +6,8 @@ import re
 import pytest
 from rich.console import Console
 
-from vgsearch.reporting.live_table import LiveTable, LiveTrial
+from vgsearch.reporting.live_table import LiveTable
+from vgsearch.reporting.trial_table import LiveTrial
 
 SETTINGS = {"trial.loss": "cosface", "trial.loss.0_cosface.scale": 42.1234}
 
@@ -147,3 +148,37 @@ def test_an_exception_passes_and_restores_the_cursor() -> None:
     with pytest.raises(KeyboardInterrupt), table:
         raise KeyboardInterrupt
     assert file.getvalue().rstrip().endswith("\x1b[?25h")
+
+
+def test_repeats_are_counted_for_themselves_and_their_time_is_planned() -> None:
+    file, clock = io.StringIO(), Clock()
+    console = Console(file=file, width=140, height=30, force_terminal=True, color_system=None)
+    table = LiveTable(
+        console, search="demo", objective="val/recall_at_1", num_trials=2, num_repeats=3, clock=clock
+    )
+    with table:
+        table.update(LiveTrial(0, "running", 0, 4))
+        table.update(LiveTrial(1, "running", 0, 4))
+        clock.now_s = 50
+        table.update(LiveTrial(0, "complete", 4, 4, 30.0, 30.0, 1, 200))
+        table.update(LiveTrial(1, "stopped", 1, 4, 20.0, 20.0, 1, 200))
+        assert "2 of 2 trials ended, val/recall_at_1, 50 s so far, about 2:00 left" in last_frame(file)[0]
+        clock.now_s = 100
+        table.update(LiveTrial(2, "running", 0, 4, repeat_of=0))
+        table.update(LiveTrial(2, "running", 2, 4, 35.0, 35.0, 1, 200, repeat_of=0))
+    headline, _, *rows = last_frame(file)
+    # 7 epochs in 100 s; 2 of this repeat are left, and 8 of the two not begun.
+    assert "2 of 2 trials ended, 0 of 3 repeats, val/recall_at_1, 1:40 so far, about 2:23 left" in headline
+    assert [row.split()[:2] for row in rows[:3]] == [["0", "4/4"], ["+", "2"], ["1", "1/4"]]
+
+
+def test_a_repeat_is_announced_as_one() -> None:
+    table, file, _ = make(terminal=False)
+    with table:
+        table.update(LiveTrial(9, "running", 0, 2, settings=SETTINGS, repeat_of=3, seed=2))
+        table.update(LiveTrial(4, "infeasible", 1, 2, 9.0, 9.0, 1, 0, {}, 9.0, "query_ms 31 > 20"))
+    assert file.getvalue().splitlines() == [
+        "trial 9 starts: trial 3 again, seed 2",
+        "trial 4, epoch 1/2: val/recall_at_1 9.0, best 9.0, 9 s",
+        "trial 4 broke a constraint after epoch 1/2, best 9.0: query_ms 31 > 20",
+    ]

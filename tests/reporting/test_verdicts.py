@@ -2,11 +2,15 @@ from __future__ import annotations
 
 import pytest
 
-from vgsearch.reporting.rows import LeaderboardRow, TrialState
+from vgsearch.registry.records import TrialState
+from vgsearch.reporting.rows import LeaderboardRow
 from vgsearch.reporting.verdicts import (
+    constraint_line,
     decisive_n,
+    decisive_split,
     failure_lines,
     lead_verdict,
+    listed,
     outside,
     untrained_verdict,
 )
@@ -30,7 +34,7 @@ def test_the_objective_says_which_recall_decides(objective: str, n: int) -> None
 
 def test_a_clear_lead() -> None:
     assert lead_verdict([row(3, 150), row(1, 90)], 1) == (
-        "The best trial stands apart from the next: "
+        "The best trial stands apart from the next by their intervals: "
         "trial 3 with 75.0 [68.6, 80.5] and trial 1 with 45.0 [38.3, 51.9]."
     )
 
@@ -39,7 +43,7 @@ def test_the_best_two_level_and_others_with_them() -> None:
     verdict = lead_verdict([row(3, 100), row(1, 98), row(0, 97), row(2, 40)], 1)
     assert verdict is not None
     assert verdict.startswith(
-        "The best two cannot be told apart on 200 queries: trial 3 with 50.0 [43.1, 56.9]"
+        "The best two cannot be told apart on 200 queries by their intervals: trial 3 with 50.0 [43.1, 56.9]"
     )
     assert verdict.endswith("trial 1 with 49.0 [42.2, 55.9], nor can 1 more be told from the best.")
 
@@ -88,3 +92,42 @@ def test_failures_give_their_reason() -> None:
         row(3, 9, "stopped"),
     ]
     assert failure_lines(rows) == ["Trial 1 failed: loss is not finite.", "Trial 2 ran out of memory."]
+
+
+def test_constraints_that_were_broken_are_counted_with_the_first_reasons() -> None:
+    assert constraint_line([row(0, 80)]) is None
+    rows = [row(i, 80, "infeasible", f"query_ms {30 + i} is above the constraint 20") for i in range(5)]
+    assert constraint_line(rows[:1]) == (
+        "1 trial broke a constraint and cannot be champion (trial 0: query_ms 30 is above the constraint 20)."
+    )
+    line = constraint_line(rows)
+    assert line is not None
+    assert line.startswith("5 trials broke a constraint and cannot be champion (trial 0: query_ms 30 ")
+    assert line.endswith("trial 2: query_ms 32 is above the constraint 20; and 2 more).")
+
+
+def test_who_cannot_be_champion_is_never_called_best() -> None:
+    rows = [row(3, 100), row(1, 98), row(2, 150, "infeasible"), row(4, 160, "failed")]
+    verdict = lead_verdict(rows, 1)
+    assert verdict is not None
+    assert "trial 3 with 50.0" in verdict
+    assert verdict.endswith("trial 1 with 49.0 [42.2, 55.9].")
+    assert lead_verdict([rows[0], *rows[2:]], 1) is None
+    assert untrained_verdict(rows[2:], {1: Recall(1, 80, 200)}, 1) is None
+
+
+def test_lists_in_words() -> None:
+    assert [listed(words) for words in ([], ["a"], ["a", "b"], ["a", "b", "c"])] == [
+        "",
+        "a",
+        "a and b",
+        "a, b and c",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("objective", "split"),
+    [("val/recall_at_1", ""), ("val/night/recall_at_20", "night"), ("val/mean/recall_at_5", "mean")],
+)
+def test_the_objective_says_which_split_decides(objective: str, split: str) -> None:
+    assert decisive_split(objective) == split

@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import pytest
 
+from vgsearch.registry.records import TRIAL_ENDS
 from vgsearch.reporting import wording
 from vgsearch.reporting.rows import LeaderboardRow, MarginUnit
 from vgsearch.retrieval.recall import Recall
@@ -63,3 +64,21 @@ def test_states_are_words() -> None:
     assert wording.styled_state("out_of_memory").plain == "out of memory"
     assert wording.ending("out_of_memory") == "ran out of memory"
     assert wording.ending("failed") == "failed"
+    assert wording.ending("infeasible") == "broke a constraint"
+
+
+def test_every_state_has_a_colour() -> None:
+    for name in ("running", *TRIAL_ENDS):
+        assert wording.styled_state(name).style != "default"
+
+
+@pytest.mark.parametrize(
+    ("count", "text"), [(0, "0.00"), (0.042, "0.04"), (1.25, "1.25"), (113.4, "113"), (1234.4, "1234")]
+)
+def test_hours(count: float, text: str) -> None:
+    assert wording.hours(count) == text
+
+
+def test_gigabytes() -> None:
+    assert wording.gigabytes(10.44e9) == "10.4"
+    assert wording.gigabytes(None) == "-"

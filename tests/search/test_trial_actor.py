@@ -27,6 +27,9 @@ def make_actor(load, tmp_path):
                 "trials": str(tmp_path / "trials"),
                 "threads": 1,
                 "loader_threads": None,
+                "processes": 1,
+                "gpus": 0.0,
+                "is_cluster": False,
                 "run": run,
             }
         )

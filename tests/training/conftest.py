@@ -57,7 +57,7 @@ def tiny_world(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def tiny_trial() -> TrialConfig:
     """Two groups of eight classes, a backbone of 0.3 M random weights, with domain adaptation."""
     return TrialConfig(
@@ -77,7 +77,7 @@ def tiny_trial() -> TrialConfig:
     )
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def tiny_spec(tiny_world: Path, tiny_trial: TrialConfig) -> TrialSpec:
     """The tiny trial on the tiny world, selecting on the mean of day and night."""
     return TrialSpec(

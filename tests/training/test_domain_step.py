@@ -54,6 +54,27 @@ def test_network_climbs_and_classifier_descends(
     torch.testing.assert_close(ours[2], 0.5 * plain[2])
 
 
+@pytest.mark.parametrize("targets", [3, 1])
+def test_losses_of_shares_add_up(tiny_trial: TrialConfig, targets: int) -> None:
+    step = _step(tiny_trial, grl_alpha=0.4, weight=0.7)
+    source, target = _descriptors(5, 0), _descriptors(targets, 1)
+    whole = step.loss(source, target, 0.0)
+    parts = [
+        step.loss(source[:3], target[:2], 0.0, source_weight=3 / 5, target_weight=min(2, targets) / targets),
+        step.loss(
+            source[3:], target[2:], 0.0, source_weight=2 / 5, target_weight=max(0, targets - 2) / targets
+        ),
+    ]
+    torch.testing.assert_close(parts[0].loss + parts[1].loss, whole.loss)
+    torch.testing.assert_close(parts[0].accuracy + parts[1].accuracy, whole.accuracy)
+    inputs = [source, target, *step.classifier.parameters()]
+    expected = torch.autograd.grad(whole.loss, inputs)
+    for gradient, plain in zip(
+        torch.autograd.grad(parts[0].loss + parts[1].loss, inputs), expected, strict=True
+    ):
+        torch.testing.assert_close(gradient, plain)
+
+
 def test_alpha_zero_trains_the_classifier_and_nothing_else(tiny_trial: TrialConfig) -> None:
     step = _step(tiny_trial, grl_alpha=0.0)
     source, target = _descriptors(4, 0), _descriptors(4, 1)

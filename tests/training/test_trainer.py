@@ -28,7 +28,8 @@ def _run(spec: TrialSpec, folder: Path, epochs: int | None = None) -> Trainer:
 
 
 def _untimed(metrics: dict[str, float]) -> dict[str, float]:
-    return {k: v for k, v in metrics.items() if not k.startswith("time/") and k != "train/images_per_s"}
+    measured = ("train/images_per_s", "cost/query_ms")
+    return {k: v for k, v in metrics.items() if not k.startswith("time/") and k not in measured}
 
 
 def test_reports_and_folder(tiny_spec: TrialSpec, tmp_path: Path) -> None:
@@ -55,6 +56,8 @@ def test_reports_and_folder(tiny_spec: TrialSpec, tmp_path: Path) -> None:
     day, night = (report.metrics[f"val/{split}/recall_at_1"] for split in ("day", "night"))
     assert report.metrics["val/mean/recall_at_1"] == pytest.approx((day + night) / 2)
     assert "gpu/peak_bytes" not in report.metrics
+    assert report.metrics["cost/descriptor_bytes"] == 32 * 4
+    assert report.metrics["cost/query_ms"] > 0
     assert {path.name for path in report.checkpoint.iterdir()} >= {
         "model.safetensors",
         "trial.yaml",
@@ -68,6 +71,8 @@ def test_reports_and_folder(tiny_spec: TrialSpec, tmp_path: Path) -> None:
     assert stored["best_value"] == report.metrics["val/mean/recall_at_1"]
     while not trainer.finished:
         trainer.train_epoch()
+    # Measured once; what follows repeats it.
+    assert len({report.metrics["cost/query_ms"] for report in trainer.reports}) == 1
     with pytest.raises(RuntimeError, match="all 3 epochs"):
         trainer.train_epoch()
     trainer.close()

@@ -12,6 +12,8 @@ from vgsearch import __version__
 from vgsearch.cli.best import best
 from vgsearch.cli.data import data_app
 from vgsearch.cli.evaluate import evaluate
+from vgsearch.cli.gc import gc
+from vgsearch.cli.status import status
 from vgsearch.cli.train import train
 from vgsearch.cli.tune import tune
 from vgsearch.cli.ui import ui
@@ -31,15 +33,17 @@ app = typer.Typer(
     "searches on it)\n\n"
     "[bold]Your data:[/bold]   vgsearch data check DATA/train,  then  vgsearch validate FILE,  then  "
     "vgsearch tune FILE\n\n"
-    "[bold]Results:[/bold]     vgsearch ui,  vgsearch best SEARCH,  vgsearch evaluate "
-    "models:/vgsearch-SEARCH@champion --on SPLIT",
+    "[bold]Results:[/bold]     vgsearch status SEARCH,  vgsearch ui,  vgsearch best SEARCH,  vgsearch "
+    "evaluate models:/vgsearch-SEARCH@champion --on SPLIT",
 )
 app.command()(tune)
 app.command()(train)
 app.command()(evaluate)
+app.command()(status)
 app.command()(best)
 app.command()(ui)
 app.command()(validate)
+app.command()(gc)
 app.add_typer(data_app, name="data")
 
 

@@ -2,27 +2,32 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from rich.console import Console
+from rich.console import Console, RenderableType
 
 from vgsearch.cli.options import DEFAULT_DATA_ROOT, DEFAULT_HOME
 from vgsearch.config.document import SearchDocument
 from vgsearch.config.losses import ArcFaceConfig, CombinedConfig, CosFaceConfig, LossConfig, SphereFaceConfig
 from vgsearch.errors import SearchError
+from vgsearch.reporting import wording
+from vgsearch.reporting.finalists import FinalistRow, render_finalists
 from vgsearch.reporting.leaderboard import render_leaderboard
-from vgsearch.reporting.live_table import LiveTable, LiveTrial
+from vgsearch.reporting.live_table import LiveTable
 from vgsearch.reporting.next_steps import next_steps, render_next_steps
-from vgsearch.reporting.rows import LeaderboardRow, MarginUnit, Recalls, ScoreRow, pool_recalls
+from vgsearch.reporting.paired import compare_pair
+from vgsearch.reporting.rows import Costs, LeaderboardRow, MarginUnit, Recalls, ScoreRow, pool_recalls
+from vgsearch.reporting.trial_table import LiveTrial, readable_settings
+from vgsearch.reporting.verdicts import decisive_split
+from vgsearch.retrieval.compare import PairedComparison
 from vgsearch.retrieval.recall import RetrievalResult
 from vgsearch.search.driver import SearchOutcome
 from vgsearch.search.events import TrialEvent
 from vgsearch.search.outcome import TrialOutcome
 
-_BRANCH = re.compile(r"\d+(?:_(?P<name>.+))?")
+_REPEATED = "{loss} {margin}, scale {scale:.1f}, alpha {alpha}, {backbone}"
 
 
 class Watcher:
@@ -43,9 +48,12 @@ class Watcher:
                 best=event.best,
                 best_epoch=event.best_epoch,
                 num_queries=event.num_queries,
-                settings=_readable(event.settings),
+                settings=readable_settings(event.settings),
                 seconds=event.seconds,
                 reason=event.reason,
+                gpu_peak_bytes=event.gpu_peak_bytes,
+                repeat_of=event.repeat_of,
+                seed=event.seed,
             )
         )
 
@@ -61,11 +69,13 @@ class Watcher:
 @contextmanager
 def watching(document: SearchDocument, console: Console) -> Iterator[Watcher]:
     """Show a live table while the block runs; plain lines where there is no terminal."""
+    finalists = document.search.finalists
     with LiveTable(
         console,
         search=document.name,
         objective=document.search.objective,
         num_trials=document.search.num_trials,
+        num_repeats=0 if finalists is None else finalists.top * finalists.seeds,
     ) as table:
         yield Watcher(table)
 
@@ -81,15 +91,18 @@ def print_outcome(
 ) -> None:
     """Print the leaderboard and the next commands, or how to resume.
 
+    The repeats of finalists are a table of their own: their numbers compete with nobody's in the search.
+
     Raises:
-        SearchError: every trial failed.
+        SearchError: every trial failed or broke a constraint.
     """
-    rows = [_row(rank, trial, document) for rank, trial in enumerate(outcome.trials, start=1)]
+    searched = [trial for trial in outcome.trials if trial.repeat_of is None]
+    rows = [_row(rank, trial, document) for rank, trial in enumerate(searched, start=1)]
     steps = next_steps(
         document.name,
         file,
         test_splits=[f"test/{name}" for name in document.data.tests],
-        has_champion=any(row.state in ("complete", "stopped") for row in rows),
+        has_champion=any(row.may_win for row in rows),
         home=home,
         data_root=data_root,
     )
@@ -108,11 +121,22 @@ def print_outcome(
     console.print()
     console.print(
         render_leaderboard(
-            rows, tests, untrained or None, search=document.name, objective=document.search.objective
+            rows,
+            tests,
+            untrained or None,
+            search=document.name,
+            objective=document.search.objective,
+            paired=_compare_best_two(searched, document.search.objective),
+            finalists=_finalists(outcome, rows),
         )
     )
-    if not any(row.state in ("complete", "stopped") for row in rows):
-        reason = next((trial.reason for trial in outcome.trials if trial.reason), "none was run")
+    if not any(row.may_win for row in rows):
+        reason = next((trial.reason for trial in searched if trial.reason), "none was run")
+        if any(row.state == "infeasible" for row in rows):
+            raise SearchError(
+                f"none of {len(rows)} trials kept the constraints and ended well (the first: {reason}); "
+                f"loosen search.constraints, or search cheaper networks"
+            )
         raise SearchError(f"all of {len(rows)} trials failed; the first: {reason}")
     console.print("\nNext:")
     console.print(render_next_steps(steps), markup=False, highlight=False, soft_wrap=True)
@@ -121,6 +145,32 @@ def print_outcome(
 def unless_default(home: Path, data_root: Path) -> tuple[Path | None, Path | None]:
     """Home and data root as the next commands must name them: None where they are the defaults."""
     return None if home == DEFAULT_HOME else home, None if data_root == DEFAULT_DATA_ROOT else data_root
+
+
+def _compare_best_two(trials: Sequence[TrialOutcome], objective: str) -> PairedComparison | None:
+    """The best of the search against the second, on the same queries; None where that cannot be done."""
+    able = [trial for trial in trials if trial.state in ("complete", "stopped")]
+    return compare_pair(able[1].results, able[0].results, objective) if len(able) > 1 else None
+
+
+def _finalists(outcome: SearchOutcome, rows: Sequence[LeaderboardRow]) -> RenderableType | None:
+    by_number = {row.number: row for row in rows}
+    finalists = [
+        FinalistRow(each.number, _in_words(by_number[each.number]), each.searched, tuple(each.repeats))
+        for each in outcome.finalists
+        if each.repeats
+    ]
+    return render_finalists(finalists, champion=outcome.champion) if finalists else None
+
+
+def _in_words(row: LeaderboardRow) -> str:
+    return _REPEATED.format(
+        loss=row.loss,
+        margin=wording.margin(row),
+        scale=row.scale,
+        alpha=wording.alpha(row),
+        backbone=row.backbone,
+    )
 
 
 def _row(rank: int, outcome: TrialOutcome, document: SearchDocument) -> LeaderboardRow:
@@ -144,13 +194,25 @@ def _row(rank: int, outcome: TrialOutcome, document: SearchDocument) -> Leaderbo
         seconds=outcome.seconds,
         reason=outcome.reason,
         by_split=by_split,
+        costs=_costs(outcome),
+    )
+
+
+def _costs(outcome: TrialOutcome) -> Costs:
+    """Its costs, with None for what no epoch measured."""
+    costs = outcome.costs
+    return Costs(
+        query_ms=costs.query_ms,
+        descriptor_bytes=costs.descriptor_bytes or None,
+        gpu_hours=costs.gpu_hours or None,
+        hours=costs.hours or None,
+        gpu_peak_bytes=costs.gpu_peak_bytes,
     )
 
 
 def _decisive(by_split: Mapping[str, Recalls], document: SearchDocument) -> Recalls:
     """Recalls of the split that the objective names; all of them pooled where it names their mean."""
-    parts = document.search.objective.split("/")
-    split = parts[1] if len(parts) == 3 else ""
+    split = decisive_split(document.search.objective)
     return pool_recalls(by_split) if split == "mean" else by_split.get(split, {})
 
 
@@ -168,15 +230,3 @@ def _margin(loss: LossConfig) -> tuple[float | None, MarginUnit]:
             return loss.margin_mul, "mul"
         case CombinedConfig():
             return None, ""
-
-
-def _readable(settings: Mapping[str, object]) -> dict[str, object]:
-    """Branch labels as a reader says them: `1_arcface` is arcface; a branch without a name goes."""
-    readable: dict[str, object] = {}
-    for name, value in settings.items():
-        branch = _BRANCH.fullmatch(value) if isinstance(value, str) else None
-        if branch is None:
-            readable[name] = value
-        elif branch["name"]:
-            readable[name] = branch["name"]
-    return readable

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import Annotated
 
 import typer
@@ -15,6 +16,22 @@ def tune(
     overrides: Overrides = None,
     resume: Annotated[
         bool, typer.Option("--resume", help="Continue a search that was interrupted, or add trials to one.")
+    ] = False,
+    trials: Annotated[
+        str | None,
+        typer.Option(metavar="N|+N", help="Number of trials in all, or with --resume how many more (+20)."),
+    ] = None,
+    warm_start: Annotated[
+        str | None,
+        typer.Option(
+            metavar="SEARCH", help="Let the sampler of a new search know the trials of an earlier one."
+        ),
+    ] = None,
+    deterministic: Annotated[
+        bool,
+        typer.Option(
+            "--deterministic", help="One trial at a time on repeatable kernels: same seed, same search."
+        ),
     ] = False,
     address: Annotated[
         str | None,
@@ -32,29 +49,34 @@ def tune(
     from vgsearch.cli.load import load_space
     from vgsearch.cli.preflight import check_data, fetch_weights
     from vgsearch.cli.present import print_outcome, unless_default, watching
-    from vgsearch.cli.store import open_registry
+    from vgsearch.registry.mlflow_spool import open_spooled
+    from vgsearch.search.plan import with_planned_trials
 
     console = Console()
     shown_home, shown_root = unless_default(home, data_root)
     home = home.resolve()
     document = load_space(file, overrides, data_root)
+    document = with_planned_trials(document, home, trials, resume=resume)
     if document.data.demo_city is not None:
         city = document.data.demo_city
         build_city(data_root / city.folder, city, console)
     data = document.resolved_data(data_root.resolve())
     check_data(document, data)
     fetch_weights(document)
-    registry = open_registry(home)
+    registry = open_spooled(home, os.environ.get("MLFLOW_TRACKING_URI") or None)
 
     from vgsearch.search.driver import run_search
 
     with watching(document, console) as watcher:
+        registry.say = watcher.say
         outcome = run_search(
             document,
             data,
             home,
             registry,
             resume=resume,
+            deterministic=deterministic,
+            warm_start=warm_start,
             address=address,
             watch=watcher.event,
             beat=watcher.beat,

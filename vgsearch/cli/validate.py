@@ -39,6 +39,14 @@ def validate(
         console.print(f"{document.name}: every value is fixed")
     console.print(
         f"{file} is valid: {document.search.num_trials} trials, {document.search.sampler.name} proposes, "
-        f"{document.search.scheduler.name} stops, objective {document.search.objective}",
+        f"{document.search.scheduler.name} stops, objective {document.search.objective}"
+        f"{_first(len(document.start_with), document.search.num_trials)}",
         markup=False,
     )
+
+
+def _first(entries: int, num_trials: int) -> str:
+    if not entries:
+        return ""
+    count = str(entries) if entries <= num_trials else f"the first {num_trials} of {entries}"
+    return f"; {count} from search.start_with go first"

@@ -19,10 +19,12 @@ from vgsearch.config.checks import (
 from vgsearch.config.folders import absolute_data, folder_by_key, folder_problems
 from vgsearch.config.overrides import apply_override
 from vgsearch.config.problems import Problem, explain, raise_problems
+from vgsearch.config.sampler_checks import check_sampler
 from vgsearch.config.schema import Shape
 from vgsearch.config.search import DataConfig, EvalConfig, ResourcesConfig, SearchConfig
 from vgsearch.config.source import read_text
-from vgsearch.config.space import Space, Suggest
+from vgsearch.config.space import Scalar, Space, Suggest
+from vgsearch.config.start_with import read_start_with
 from vgsearch.config.strict import Strict
 from vgsearch.config.tree import Node, Place, find, plain, unwrap, variants
 from vgsearch.config.trial import TrialConfig
@@ -52,7 +54,8 @@ class SearchFile(Strict):
 class SearchDocument:
     """A checked search file: `text` as it was read, and in `places` the file:line of each folder's key.
 
-    `examples` are decided trials that together hold every option and both ends of every range.
+    `examples` are decided trials that together hold every option and both ends of every range. `start_with`
+    are the configurations to try first, each as the parameters that it fixes, by their names in `space`.
     """
 
     name: str
@@ -66,6 +69,7 @@ class SearchDocument:
     overrides: tuple[str, ...]
     places: Mapping[tuple[str, ...], str]
     examples: tuple[TrialConfig, ...]
+    start_with: tuple[Mapping[str, Scalar], ...] = ()
 
     def decide(self, suggest: Suggest) -> TrialConfig:
         """One trial, each searched value decided by `suggest(name, distribution)`.
@@ -160,8 +164,13 @@ def load_document(
         except ValidationError as error:
             problems += explain(error, SearchFile, variant)
     problems += _cross_checks(decided, data_root)
+    search = _read(SearchConfig, plain(decided[0]).get("search", {}))
+    if search is not None:
+        problems += check_sampler(root, search)
     if check_backbone is not None:
         problems += check_backbones(decided, check_backbone)
+    start_with, found = read_start_with(root)
+    problems += found
     raise_problems(problems)
 
     files = [SearchFile.model_validate(plain(variant)) for variant in decided]
@@ -180,6 +189,7 @@ def load_document(
         overrides=tuple(overrides),
         places={keys: str(find(root, keys).place) for keys in folder_by_key(file.data)},
         examples=tuple({example.trial.model_dump_json(): example.trial for example in files}.values()),
+        start_with=start_with,
     )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import Field
 
@@ -44,35 +44,82 @@ class EvalConfig(Strict):
 
 
 class SamplerConfig(Strict):
-    """Who proposes the next trial."""
+    """Who proposes the next trial.
 
-    name: Literal["tpe", "random"] = "tpe"
+    `tpe`, `gp` and `cmaes` model what was found, `random` and `qmc` (a scrambled Sobol sequence) spread their
+    trials over the space, `grid` walks through all combinations.
+    """
+
+    name: Literal["tpe", "gp", "cmaes", "random", "grid", "qmc"] = "tpe"
     seed: int = Field(0, ge=0, lt=2**31)
-    n_startup: int = Field(10, ge=0, description="random trials before TPE starts to model")
+    n_startup: int = Field(10, ge=0, description="random trials before a model is trusted")
+    grid_points: int = Field(3, ge=2, description="values that a grid takes of each range, ends included")
 
 
 class SchedulerConfig(Strict):
-    """Who stops a trial early: asynchronous successive halving (Li et al., MLSys 2020), or nobody."""
+    """Who stops a trial early, judging by the objective alone.
 
-    name: Literal["asha", "none"] = "asha"
+    `asha` is asynchronous successive halving (Li et al., MLSys 2020), `hyperband` runs it with several grace
+    periods side by side (Li et al., JMLR 2018), `median` stops what stays below the median of the others
+    (Golovin et al., KDD 2017). `patience_epochs` stops a trial that has stopped
+    improving, beside any of them.
+    """
+
+    name: Literal["asha", "hyperband", "median", "none"] = "asha"
     grace_epochs: int = Field(1, ge=1)
     reduction_factor: int = Field(3, ge=2)
+    n_startup: int = Field(5, ge=1, description="median: other trials that must have come as far")
+    patience_epochs: int | None = Field(None, ge=1)
+    min_gain: float = Field(0.0, ge=0, description="points of the objective that count as an improvement")
+
+
+class BudgetConfig(Strict):
+    """What a search may spend beside its number of trials; null is without limit.
+
+    Hours of the clock are those that drivers of this search have run, GPU-hours those of its epochs.
+    """
+
+    wall_hours: float | None = Field(None, gt=0)
+    gpu_hours: float | None = Field(None, gt=0)
+
+
+class ConstraintsConfig(Strict):
+    """What a champion may cost at most: bytes of one descriptor, milliseconds to describe one query."""
+
+    descriptor_bytes: int | None = Field(None, ge=1)
+    query_ms: float | None = Field(None, gt=0)
+
+
+class FinalistsConfig(Strict):
+    """How many of the best trials are trained again, on how many new seeds each, before one is champion."""
+
+    top: int = Field(3, ge=1)
+    seeds: int = Field(3, ge=1)
 
 
 class SearchConfig(Strict):
-    """What a search maximises, how many trials it runs, and its two judges."""
+    """What a search maximises, how long it runs, and its judges."""
 
     objective: str = "val/recall_at_1"
     num_trials: int = Field(32, ge=1)
     sampler: SamplerConfig = SamplerConfig()
     scheduler: SchedulerConfig = SchedulerConfig()
+    budget: BudgetConfig = BudgetConfig()
+    constraints: ConstraintsConfig = ConstraintsConfig()
+    start_with: list[dict[str, Any]] = []
+    finalists: FinalistsConfig | None = None
 
 
 class ResourcesConfig(Strict):
-    """What one trial takes. Null GPUs: one where the cluster has any, else none. Null CPUs: see `search`."""
+    """What one trial takes. Null GPUs: one where the cluster has any, else none. Null CPUs: see `search`.
+
+    A trial with several GPUs trains in as many processes, one on each; `processes_per_trial` sets their
+    number where there are no GPUs.
+    """
 
     gpus_per_trial: float | None = Field(None, ge=0)
     cpus_per_trial: float | None = Field(None, gt=0)
+    processes_per_trial: int | None = Field(None, ge=1)
     loader_threads: int | None = Field(None, ge=1)
     max_concurrent: int | None = Field(None, ge=1)
 
@@ -80,6 +127,7 @@ class ResourcesConfig(Strict):
 class TrialSpec(Strict):
     """A trial that is ready to run anywhere: decided values, absolute data folders, how it is scored.
 
+    `deterministic` asks PyTorch for kernels that repeat themselves bit for bit, also on a GPU.
     It is written as `trial.yaml` into every checkpoint.
     """
 
@@ -89,3 +137,4 @@ class TrialSpec(Strict):
     trial: TrialConfig
     data: DataConfig
     eval: EvalConfig = EvalConfig()
+    deterministic: bool = False

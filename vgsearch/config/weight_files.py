@@ -15,10 +15,11 @@ from vgsearch.config.wording import show
 WEIGHT_WORDS = ("imagenet", "none", "bundled")
 
 _WEIGHT_KEYS = (("trial", "weights"), ("trial", "backbone", "weights"))
+_START_WITH = ("search", "start_with")
 
 
 def with_absolute_weights(root: Node, data_root: Path) -> Node:
-    """`root` with every weights file absolute, in every option of every choice."""
+    """`root` with every weights file absolute, in every option of every choice and in `search.start_with`."""
 
     def absolute(leaf: Node) -> Node:
         weights = leaf.content
@@ -26,9 +27,17 @@ def with_absolute_weights(root: Node, data_root: Path) -> Node:
             return leaf
         return replace(leaf, content=os.path.abspath(data_root / os.path.expanduser(weights)))
 
+    def absolute_entries(entries: Node) -> Node:
+        if not isinstance(entries.content, list):
+            return entries
+        content = entries.content
+        for keys in _WEIGHT_KEYS:
+            content = [_changed(entry, keys[1:], absolute) for entry in content]
+        return replace(entries, content=content)
+
     for keys in _WEIGHT_KEYS:
         root = _changed(root, keys, absolute)
-    return root
+    return _changed(root, _START_WITH, absolute_entries)
 
 
 def check_weights(decided: Node, data_root: Path | None) -> list[Problem]:

@@ -14,7 +14,7 @@ from types import TracebackType
 from typing import Generic, Protocol, TypeVar
 
 import torch
-from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
+from threadpoolctl import threadpool_limits
 
 Plan = TypeVar("Plan", bound=Sized)
 Item = TypeVar("Item")

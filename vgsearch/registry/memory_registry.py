@@ -25,6 +25,7 @@ from vgsearch.registry.names import (
     STATE_TAG,
     UID_TAG,
     WEIGHTS_TAG,
+    check_folder,
     check_key,
     check_segment,
     model_name,
@@ -48,6 +49,7 @@ from vgsearch.registry.references import (
     champion_of,
     find_version,
     nearest,
+    newest_of,
     parse_reference,
 )
 
@@ -100,7 +102,7 @@ class MemoryRegistry:
         config_text: str,
         tags: Mapping[str, str] | None = None,
     ) -> str:
-        """See `Registry.open_search`."""
+        """See `Recorder.open_search`."""
         model_name(name)
         run = self._searches.setdefault(name, _Run(name, "", f"search{len(self._searches)}", name, {}))
         run.tags.update(checked(tags or {}))
@@ -109,14 +111,14 @@ class MemoryRegistry:
     def open_trial(
         self, search: str, uid: str, *, label: str, params: Mapping[str, object], spec_text: str
     ) -> str:
-        """See `Registry.open_trial`."""
+        """See `Recorder.open_trial`."""
         check_segment(uid, "a trial's uid")
         self._search(search)
         new = _Run(search, uid, f"trial{len(self._trials)}", label, {}, tags={UID_TAG: uid})
         return self._trials.setdefault((search, uid), new).reopen(params, "trial.yaml", spec_text)
 
     def log_epoch(self, run_id: str, epoch: int, metrics: Mapping[str, float]) -> None:
-        """See `Registry.log_epoch`."""
+        """See `Recorder.log_epoch`."""
         check_epoch(epoch)
         run = self._run(run_id)
         fresh = {check_key(name, "a metric's name"): value for name, value in finite_metrics(metrics).items()}
@@ -133,7 +135,7 @@ class MemoryRegistry:
         epoch: int,
         tags: Mapping[str, str] | None = None,
     ) -> ModelVersion:
-        """See `Registry.record_checkpoint`."""
+        """See `Recorder.record_checkpoint`."""
         name = model_name(search)
         recorded_files(checkpoint)
         check_segment(uid, "a trial's uid")
@@ -155,12 +157,12 @@ class MemoryRegistry:
     def finish_trial(
         self, run_id: str, state: TrialState, *, reason: str = "", tags: Mapping[str, str] | None = None
     ) -> None:
-        """See `Registry.finish_trial`."""
+        """See `Recorder.finish_trial`."""
         check_last_state(state, TRIAL_ENDS)
         self._run(run_id).close(state, {**(tags or {}), **({REASON_TAG: reason} if reason else {})})
 
     def finish_search(self, run_id: str, state: SearchState) -> None:
-        """See `Registry.finish_search`."""
+        """See `Recorder.finish_search`."""
         check_last_state(state, SEARCH_ENDS)
         self._run(run_id).close(state, {})
 
@@ -168,6 +170,10 @@ class MemoryRegistry:
         """See `Registry.set_champion`."""
         found = find_version(VersionReference(model_name(search), version, None), self)
         self._champions[found.name] = found.version
+
+    def crown(self, search: str, uid: str) -> None:
+        """See `Recorder.crown`."""
+        self.set_champion(search, newest_of(uid, self.versions(search)).version)
 
     def champion(self, search: str) -> ModelVersion:
         """See `Registry.champion`."""
@@ -235,14 +241,35 @@ class MemoryRegistry:
         *,
         tags: Mapping[str, str] | None = None,
     ) -> None:
-        """See `Registry.log_scores`."""
-        kept = {f"scores/{check_segment(name, 'a file name')}": data for name, data in (files or {}).items()}
-        fresh = {check_key(name, "a metric's name"): value for name, value in finite_metrics(metrics).items()}
+        """See `Recorder.log_scores`."""
         run = self._run(run_id)
+        kept = _under("scores", files or {})
+        fresh = {check_key(name, "a metric's name"): value for name, value in finite_metrics(metrics).items()}
         run.files.update(kept)
         run.tags.update(checked(tags or {}))
         if fresh:
             run.history[0] = {**run.history.get(0, {}), **fresh}
+
+    def log_files(self, run_id: str, folder: str, files: Mapping[str, bytes]) -> None:
+        """See `Recorder.log_files`."""
+        self._run(run_id).files.update(_under(folder, files))
+
+    def find_run(self, search: str, uid: str | None = None) -> str:
+        """See `Recorder.find_run`."""
+        parent = self._search(search)
+        if uid is None:
+            return parent.run_id
+        if (search, uid) not in self._trials:
+            raise RegistryError(f"search {search!r} has no trial {uid!r} in this store")
+        return self._trials[search, uid].run_id
+
+    def flush(self) -> int:
+        """See `Recorder.flush`: nothing ever waits."""
+        return 0
+
+    def files(self, run_id: str) -> dict[str, bytes]:
+        """Contents of a run's artifacts by path, recorded checkpoints left out."""
+        return dict(self._run(run_id).files)
 
     def models(self) -> list[str]:
         """Names of the registered models."""
@@ -280,6 +307,12 @@ class MemoryRegistry:
 def checked(tags: Mapping[str, str]) -> dict[str, str]:
     """Return `tags` with their names checked."""
     return {check_key(key, "a tag"): value for key, value in tags.items()}
+
+
+def _under(folder: str, files: Mapping[str, bytes]) -> dict[str, bytes]:
+    """Artifact paths of `files` in `folder`, with all names checked."""
+    check_folder(folder)
+    return {f"{folder}/{check_segment(name, 'a file name')}": content for name, content in files.items()}
 
 
 def _with_prefix(history: Mapping[int, Mapping[str, float]], prefix: str) -> dict[int, dict[str, float]]:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from types import ModuleType
 
-from vgsearch.errors import RegistryError, StorageError
+from vgsearch.errors import RegistryError, RegistryUnreachableError, StorageError
 from vgsearch.registry.store_uri import redacted
+from vgsearch.registry.unreachable import is_unreachable
 
 # Read by mlflow when it is imported or called. What the user has set wins, but for telemetry.
 QUIET_ENVIRONMENT = {
@@ -17,8 +18,15 @@ QUIET_ENVIRONMENT = {
     "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
 }
 # mlflow lets errors of these through; those of requests are OSErrors, but no local file is to blame.
-LIBRARIES = {"mlflow", "sqlalchemy", "sqlite3", "alembic", "requests", "urllib3"}
+LIBRARIES = frozenset({"mlflow", "sqlalchemy", "sqlite3", "alembic", "requests", "urllib3"})
+# Seconds. Longer than the 20 that a server may itself wait for its sqlite lock, so that no request is
+# given up, and later repeated, while it is still being carried out.
+REQUEST_TIMEOUT_S = 30
+OPENING_TIMEOUT_S = 10
+TRANSFER_TIMEOUT_S = 120
 NO_TELEMETRY = {"MLFLOW_DISABLE_TELEMETRY": "true", "DO_NOT_TRACK": "true"}
+
+_ours: set[str] = set()
 
 
 def load_mlflow() -> ModuleType:
@@ -40,7 +48,8 @@ def mlflow_errors(doing: str) -> Iterator[None]:
     """Raise whatever mlflow raises inside as one line that starts with `doing`.
 
     Raises:
-        RegistryError: The store refused, is damaged or cannot be reached.
+        RegistryUnreachableError: The store does not answer now.
+        RegistryError: The store refused or is damaged.
         StorageError: A local file could not be written.
     """
     try:
@@ -48,7 +57,8 @@ def mlflow_errors(doing: str) -> Iterator[None]:
     except Exception as error:
         origin = type(error).__module__.split(".")[0]
         if origin in LIBRARIES:
-            raise RegistryError(f"{doing}: {one_line(error)}") from error
+            kind = RegistryUnreachableError if is_unreachable(error, LIBRARIES) else RegistryError
+            raise kind(f"{doing}: {one_line(error)}") from error
         if isinstance(error, OSError):
             raise StorageError(f"{doing}: {one_line(error)}") from error
         # A mistake of our own keeps its traceback.
@@ -64,17 +74,43 @@ def one_line(error: BaseException) -> str:
 
 
 @contextmanager
-def impatient_requests() -> Iterator[None]:
-    """Let mlflow's requests fail within seconds, to learn at once that a server cannot be reached.
+def impatient_requests(timeout_s: int) -> Iterator[None]:
+    """Let mlflow's requests fail within seconds, at the first try, instead of after minutes.
 
-    Later requests keep mlflow's patience (minutes of retries), so a server that restarts during a
-    search does not end it. What the user has set in the environment stays.
+    Not even one retry, because mlflow would also repeat a "create" whose answer is late, and have two.
+    What the user has set in the environment stays.
+
+    Args:
+        timeout_s: To connect, and again to be answered.
     """
-    wanted = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0", "MLFLOW_HTTP_REQUEST_TIMEOUT": "10"}
-    changed = {name: value for name, value in wanted.items() if name not in os.environ}
-    os.environ.update(changed)
+    wanted = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0", "MLFLOW_HTTP_REQUEST_TIMEOUT": str(timeout_s)}
+    with _environment(wanted):
+        yield
+
+
+@contextmanager
+def file_transfer() -> Iterator[None]:
+    """Give an upload or download mlflow's own time-out, also among impatient requests.
+
+    A server answers an upload only after it has passed the file on to its own storage.
+    """
+    with _environment({"MLFLOW_HTTP_REQUEST_TIMEOUT": str(TRANSFER_TIMEOUT_S)}):
+        yield
+
+
+@contextmanager
+def _environment(wanted: Mapping[str, str]) -> Iterator[None]:
+    """Set variables that the user has not set; what an outer block of ours has set is changed for a while."""
+    before = {name: os.environ.get(name) for name in wanted if name not in os.environ or name in _ours}
+    added = before.keys() - _ours
+    os.environ.update({name: wanted[name] for name in before})
+    _ours.update(added)
     try:
         yield
     finally:
-        for name in changed:
-            os.environ.pop(name, None)
+        _ours.difference_update(added)
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value

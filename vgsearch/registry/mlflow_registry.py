@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Mapping
-from contextlib import suppress
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,8 +18,15 @@ from vgsearch.registry.checkpoint_files import (
     place_folder,
     recorded_files,
 )
+from vgsearch.registry.mlflow_import import file_transfer
 from vgsearch.registry.mlflow_store import MlflowStore, local_part
-from vgsearch.registry.mlflow_versions import MlflowVersions, artifact_folder, version_record, write_version
+from vgsearch.registry.mlflow_versions import (
+    MlflowVersions,
+    artifact_folder,
+    download_folder,
+    version_record,
+    write_version,
+)
 from vgsearch.registry.names import (
     CHAMPION_ALIAS,
     EPOCH_TAG,
@@ -29,6 +36,7 @@ from vgsearch.registry.names import (
     SEARCH_TAG,
     UID_TAG,
     WEIGHTS_TAG,
+    check_folder,
     check_segment,
     experiment_name,
     model_name,
@@ -50,13 +58,12 @@ from vgsearch.registry.references import (
     VersionReference,
     champion_of,
     find_version,
+    newest_of,
     parse_reference,
 )
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
-
-DOWNLOADS_FOLDER = "downloads"
 
 
 class MlflowRegistry:
@@ -66,13 +73,20 @@ class MlflowRegistry:
     `tracking_uri` or `MLFLOW_TRACKING_URI` names a database or a server.
     """
 
-    def __init__(self, home: Path, tracking_uri: str | None = None) -> None:
+    def __init__(self, home: Path, tracking_uri: str | None = None, *, patient: bool = True) -> None:
         """Open the store; a fresh one is created under a lock, which takes seconds.
 
+        Args:
+            home: The folder that a search writes to.
+            tracking_uri: Another store than the home's own.
+            patient: Whether a call to a server that does not answer is tried again for minutes; without,
+                it fails within seconds, for a caller that can wait better (`SpooledRegistry`).
+
         Raises:
-            RegistryError: It cannot be created, read or reached.
+            RegistryUnreachableError: It does not answer now.
+            RegistryError: It cannot be created or read.
         """
-        self._store = MlflowStore(home, tracking_uri)
+        self._store = MlflowStore(home, tracking_uri, patient=patient)
         self._opened: dict[str, tuple[str, str]] = {}
         self._recorded: dict[str, dict[str, set[int]]] = {}
 
@@ -89,7 +103,7 @@ class MlflowRegistry:
         config_text: str,
         tags: Mapping[str, str] | None = None,
     ) -> str:
-        """See `Registry.open_search`."""
+        """See `Recorder.open_search`."""
         experiment_name(name)
         with self._store.calls(f"cannot open search {name!r}") as client:
             experiment_id = runs.open_experiment(self._store, client, name)
@@ -101,7 +115,7 @@ class MlflowRegistry:
     def open_trial(
         self, search: str, uid: str, *, label: str, params: Mapping[str, object], spec_text: str
     ) -> str:
-        """See `Registry.open_trial`."""
+        """See `Recorder.open_trial`."""
         check_segment(uid, "a trial's uid")
         with self._store.calls(f"cannot open trial {uid!r}") as client:
             experiment_id, parent_id = self._parent(client, search)
@@ -116,14 +130,19 @@ class MlflowRegistry:
             return str(run.info.run_id)
 
     def log_epoch(self, run_id: str, epoch: int, metrics: Mapping[str, float]) -> None:
-        """See `Registry.log_epoch`."""
+        """See `Recorder.log_epoch`."""
         check_epoch(epoch)
         with self._store.calls(f"cannot record epoch {epoch}") as client:
             known = self._recorded_epochs(client, run_id, finite_metrics(metrics))
             fresh = {
                 name: value for name, value in finite_metrics(metrics).items() if epoch not in known[name]
             }
-            runs.log_metrics(client, run_id, epoch, fresh)
+            try:
+                runs.log_metrics(client, run_id, epoch, fresh)
+            except BaseException:
+                # It may have arrived all the same: the next call asks the store.
+                del self._recorded[run_id]
+                raise
             for name in fresh:
                 known[name].add(epoch)
 
@@ -137,7 +156,7 @@ class MlflowRegistry:
         epoch: int,
         tags: Mapping[str, str] | None = None,
     ) -> ModelVersion:
-        """See `Registry.record_checkpoint`."""
+        """See `Recorder.record_checkpoint`."""
         name = model_name(search)
         files = recorded_files(checkpoint)
         identity = {
@@ -152,14 +171,14 @@ class MlflowRegistry:
     def finish_trial(
         self, run_id: str, state: TrialState, *, reason: str = "", tags: Mapping[str, str] | None = None
     ) -> None:
-        """See `Registry.finish_trial`."""
+        """See `Recorder.finish_trial`."""
         check_last_state(state, TRIAL_ENDS)
         texts = {**(tags or {}), **({REASON_TAG: reason[: runs.REASON_CHARACTERS]} if reason else {})}
         with self._store.calls("cannot close a trial") as client:
             runs.close_run(client, run_id, state, texts)
 
     def finish_search(self, run_id: str, state: SearchState) -> None:
-        """See `Registry.finish_search`."""
+        """See `Recorder.finish_search`."""
         check_last_state(state, SEARCH_ENDS)
         with self._store.calls("cannot close a search") as client:
             runs.close_run(client, run_id, state, {})
@@ -170,6 +189,13 @@ class MlflowRegistry:
             wanted = VersionReference(model_name(search), version, None)
             found = find_version(wanted, MlflowVersions(client))
             client.set_registered_model_alias(found.name, CHAMPION_ALIAS, found.version)
+
+    def crown(self, search: str, uid: str) -> None:
+        """See `Recorder.crown`."""
+        with self._store.calls(f"cannot set the champion of {search!r}") as client:
+            version = newest_of(uid, self.versions(search))
+            if CHAMPION_ALIAS not in version.aliases:
+                client.set_registered_model_alias(version.name, CHAMPION_ALIAS, version.version)
 
     def champion(self, search: str) -> ModelVersion:
         """See `Registry.champion`."""
@@ -220,17 +246,43 @@ class MlflowRegistry:
         *,
         tags: Mapping[str, str] | None = None,
     ) -> None:
-        """See `Registry.log_scores`."""
-        for name in files or {}:
-            check_segment(name, "a file's name")
-        with self._store.calls("cannot record scores") as client, tempfile.TemporaryDirectory() as scratch:
-            for name, content in (files or {}).items():
-                path = Path(scratch) / name
-                path.write_bytes(content)
-                client.log_artifact(run_id, str(path), "scores")
+        """See `Recorder.log_scores`."""
+        self.log_files(run_id, "scores", files or {})
+        with self._store.calls("cannot record scores") as client:
             known = client.get_run(run_id).data.metrics
             changed = {name: value for name, value in metrics.items() if known.get(name) != value}
             runs.log_metrics(client, run_id, 0, changed, tags)
+
+    def log_files(self, run_id: str, folder: str, files: Mapping[str, bytes]) -> None:
+        """See `Recorder.log_files`."""
+        check_folder(folder)
+        for name in files:
+            check_segment(name, "a file's name")
+        if not files:
+            return
+        with self._store.calls(f"cannot record files in {folder}") as client, _scratch() as scratch:
+            for name, content in files.items():
+                (scratch / name).write_bytes(content)
+            with file_transfer():
+                client.log_artifacts(run_id, str(scratch), folder)
+
+    def find_run(self, search: str, uid: str | None = None) -> str:
+        """See `Recorder.find_run`."""
+        with self._store.calls(f"cannot find search {search!r}") as client:
+            experiment_id, parent_id = self._parent(client, search)
+            if uid is None:
+                return parent_id
+            check_segment(uid, "a trial's uid")
+            found = runs.find_runs(
+                client, experiment_id, {KIND_TAG: "trial", SEARCH_TAG: search, UID_TAG: uid}
+            )
+            if not found:
+                raise RegistryError(f"search {search!r} has no trial {uid!r} in this store")
+            return str(found[0].info.run_id)
+
+    def flush(self) -> int:
+        """See `Recorder.flush`: nothing ever waits."""
+        return 0
 
     def _parent(self, client: MlflowClient, search: str) -> tuple[str, str]:
         """Return a search's experiment and parent run, from memory after the first time."""
@@ -262,15 +314,21 @@ class MlflowRegistry:
         root = self._store.run_folder(version.search, version.run_id, run.info.artifact_uri)
         if root is not None:
             return check_recorded(local_part(root, inside), version.weights_sha256)
-        target = self._store.home / DOWNLOADS_FOLDER / version.run_id / Path(inside).name
+        target = download_folder(self._store.home, version)
         if target.is_dir():
             # A damaged copy is fetched again.
             with suppress(CheckpointError):
                 return check_recorded(target, version.weights_sha256)
 
         def fill(scratch: Path) -> Path:
-            with self._store.calls(f"cannot download {version.reference}"):
+            with self._store.calls(f"cannot download {version.reference}"), file_transfer():
                 got = Path(client.download_artifacts(version.run_id, inside, str(scratch)))
             return check_recorded(got, version.weights_sha256)
 
         return place_folder(fill, target)
+
+
+@contextmanager
+def _scratch() -> Iterator[Path]:
+    with tempfile.TemporaryDirectory(prefix="vgsearch-") as folder:
+        yield Path(folder)

@@ -35,6 +35,7 @@ RUN_STATUS = {
     "running": "RUNNING",
     "complete": "FINISHED",
     "stopped": "KILLED",
+    "infeasible": "KILLED",
     "interrupted": "KILLED",
     "failed": "FAILED",
     "out_of_memory": "FAILED",

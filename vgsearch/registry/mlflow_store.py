@@ -6,13 +6,19 @@ import logging
 import threading
 import warnings
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlparse
 
 from vgsearch.errors import RegistryError
-from vgsearch.registry.mlflow_import import impatient_requests, load_mlflow, mlflow_errors
+from vgsearch.registry.mlflow_import import (
+    OPENING_TIMEOUT_S,
+    REQUEST_TIMEOUT_S,
+    impatient_requests,
+    load_mlflow,
+    mlflow_errors,
+)
 from vgsearch.registry.store_lock import prepare_sqlite
 from vgsearch.registry.store_uri import ARTIFACTS_FOLDER, is_server, redacted, sqlite_path, store_uri
 
@@ -29,17 +35,20 @@ class MlflowStore:
         home: The home folder.
     """
 
-    def __init__(self, home: Path, tracking_uri: str | None = None) -> None:
+    def __init__(self, home: Path, tracking_uri: str | None = None, *, patient: bool = True) -> None:
         """Open the store, creating a fresh sqlite one under a lock.
 
         Args:
             home: The folder that a search writes to.
             tracking_uri: See `vgsearch.registry.store_uri.store_uri`.
+            patient: Whether a call to a server that does not answer is tried again for minutes.
 
         Raises:
-            RegistryError: It cannot be created, read or reached; within seconds.
+            RegistryUnreachableError: It does not answer now; within seconds, patient or not.
+            RegistryError: It cannot be created or read.
         """
         self.home = home.absolute()
+        self._patient = patient
         self.uri = store_uri(self.home, tracking_uri)
         self._turn = threading.RLock()
         database = sqlite_path(self.uri)
@@ -47,7 +56,7 @@ class MlflowStore:
             prepare_sqlite(database, _create_store)
         load_mlflow()
         opening = f"cannot open the MLflow store {redacted(self.uri)}"
-        with mlflow_errors(opening), _silent_opening(), impatient_requests():
+        with mlflow_errors(opening), _silent_opening(), impatient_requests(OPENING_TIMEOUT_S):
             self.client = _new_client(self.uri)
             self.client.search_experiments(max_results=1)
 
@@ -61,10 +70,12 @@ class MlflowStore:
         """Give the client to one thread; errors inside become one line that starts with `doing`.
 
         Raises:
-            RegistryError: The store refused or cannot be reached.
+            RegistryUnreachableError: The store does not answer now.
+            RegistryError: The store refused.
             StorageError: A local file could not be written.
         """
-        with self._turn, mlflow_errors(f"{doing} ({redacted(self.uri)})"):
+        limits = nullcontext() if self._patient else impatient_requests(REQUEST_TIMEOUT_S)
+        with self._turn, mlflow_errors(f"{doing} ({redacted(self.uri)})"), limits:
             yield self.client
 
     def artifact_location(self, folder: str) -> str | None:

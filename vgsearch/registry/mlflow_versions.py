@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from vgsearch.errors import RegistryError
+from vgsearch.registry.mlflow_import import file_transfer
 from vgsearch.registry.mlflow_store import pages
 from vgsearch.registry.names import (
     COMPLETE_TAG,
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from mlflow import MlflowClient
 
 CHECKPOINT_FOLDER = "checkpoint"
+DOWNLOADS_FOLDER = "downloads"
 REQUIRED_TAGS = (UID_TAG, EPOCH_TAG, WEIGHTS_TAG, FOLDER_TAG, COMPLETE_TAG)
 
 
@@ -132,7 +134,8 @@ def write_version(
             # Other weights of the same epoch were recorded: those files are never overwritten.
             folder = f"{folder}-{identity[WEIGHTS_TAG][:12]}"
     for file in files:
-        client.log_artifact(run_id, str(file), folder)
+        with file_transfer():
+            client.log_artifact(run_id, str(file), folder)
     if same:
         number = str(same[0].version)
     else:
@@ -163,3 +166,12 @@ def artifact_folder(version: ModelVersion) -> str:
         raise RegistryError(f"{version.reference} has the artifact path {folder!r}, which is not ours")
     check_segment(segments[1], "an artifact path")
     return folder
+
+
+def download_folder(home: Path, version: ModelVersion) -> Path:
+    """Return where a version's files are kept on this machine when its store is elsewhere.
+
+    Raises:
+        RegistryError: As `artifact_folder`.
+    """
+    return home / DOWNLOADS_FOLDER / version.run_id / Path(artifact_folder(version)).name

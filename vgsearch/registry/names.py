@@ -43,6 +43,17 @@ def check_segment(value: str, what: str) -> str:
     return value
 
 
+def check_folder(folder: str) -> str:
+    """Return `folder` if it is one or more plain segments with `/` between them.
+
+    Raises:
+        RegistryError: It is not.
+    """
+    for segment in folder.split("/"):
+        check_segment(segment, "a segment of an artifact folder")
+    return folder
+
+
 def check_key(key: str, what: str) -> str:
     """Return `key` if MLflow takes it as the name of a metric, parameter or tag.
 

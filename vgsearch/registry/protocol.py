@@ -1,4 +1,7 @@
-"""The interface of a registry. Its docstrings are the contract that every implementation is tested by."""
+"""The interfaces of a registry. Their docstrings are the contract that every implementation is tested by.
+
+A `Recorder` is the side that a search writes to; a `Registry` is read as well.
+"""
 
 from __future__ import annotations
 
@@ -9,8 +12,8 @@ from typing import Protocol
 from vgsearch.registry.records import ModelVersion, SearchRecord, SearchState, TrialRecord, TrialState
 
 
-class Registry(Protocol):
-    """Runs, checkpoints and versions of searches.
+class Recorder(Protocol):
+    """What a search writes: runs, epochs, checkpoints, scores and the champion.
 
     One process writes to a search at a time (the driver, under the search's own lock); many may read.
     Calls come from one thread at a time. Every write is idempotent: after a kill at any point the
@@ -19,8 +22,10 @@ class Registry(Protocol):
     Names of searches, trials and files are plain path segments: 1 to 128 of letters, digits and
     `._-`. Names of metrics, parameters and tags hold letters, digits and `_-. :/`.
 
-    Every method raises `RegistryError` when the store cannot be reached or a name breaks these
-    rules, and `StorageError` when a local file cannot be written.
+    Every method raises `RegistryError` when a name breaks these rules or the store refuses,
+    `RegistryUnreachableError` (one of them) when it does not answer now but may later, and
+    `StorageError` when a local file cannot be written. A recorder that can wait for its store
+    (`SpooledRegistry`) keeps what it does not take now, and returns at once.
     """
 
     def open_search(
@@ -41,7 +46,8 @@ class Registry(Protocol):
             tags: More tags of the parent run; these are updated.
 
         Returns:
-            The parent run's id, the same for every call with this name.
+            The parent run's id, the same for every call with this name. Run ids mean something only
+            to the recorder that gave them out.
         """
 
     def open_trial(
@@ -81,7 +87,7 @@ class Registry(Protocol):
         uid: str,
         epoch: int,
         tags: Mapping[str, str] | None = None,
-    ) -> ModelVersion:
+    ) -> ModelVersion | None:
         """Keep a checkpoint folder and make it a version of `vgsearch-<search>`.
 
         Weights, `trial.yaml`, `metrics.json` and `*.npz` are copied; `training_state.pt` never is.
@@ -98,6 +104,9 @@ class Registry(Protocol):
             epoch: Completed epochs, from 1.
             tags: What is worth finding beside the weights: architecture, recalls, data fingerprint.
 
+        Returns:
+            The version; None from a recorder that keeps the call for later.
+
         Raises:
             CheckpointError: A required file is missing.
         """
@@ -105,10 +114,65 @@ class Registry(Protocol):
     def finish_trial(
         self, run_id: str, state: TrialState, *, reason: str = "", tags: Mapping[str, str] | None = None
     ) -> None:
-        """Close a trial's run: complete, stopped (early), failed or out_of_memory, and why."""
+        """Close a trial's run: complete, stopped (early), infeasible, failed or out_of_memory, and why."""
 
     def finish_search(self, run_id: str, state: SearchState) -> None:
         """Close a search's parent run: complete, interrupted or failed."""
+
+    def crown(self, search: str, uid: str) -> None:
+        """Move the alias `champion` to the newest complete version of a trial.
+
+        Raises:
+            RegistryError: That trial has no complete version.
+        """
+
+    def log_scores(
+        self,
+        run_id: str,
+        metrics: Mapping[str, float],
+        files: Mapping[str, bytes] | None = None,
+        *,
+        tags: Mapping[str, str] | None = None,
+    ) -> None:
+        """Record scores that belong to no epoch (test recalls): metrics at step 0, files, tags.
+
+        Args:
+            run_id: Any run.
+            metrics: Values by name; an unchanged value is not recorded again.
+            files: Contents by file name, kept as artifacts `scores/<name>`.
+            tags: More tags of the run.
+        """
+
+    def log_files(self, run_id: str, folder: str, files: Mapping[str, bytes]) -> None:
+        """Keep files as artifacts `<folder>/<name>` of a run; one that is there is replaced.
+
+        Args:
+            run_id: Any run.
+            folder: One or more plain segments, such as `provenance/resume_2`.
+            files: Contents by file name.
+        """
+
+    def find_run(self, search: str, uid: str | None = None) -> str:
+        """Return the id of a trial's run, or of the search's own; `RegistryError` if it was never opened."""
+
+    def flush(self) -> int:
+        """Deliver what was kept for later, as far as the store takes it; return how many records wait on."""
+
+
+class Registry(Recorder, Protocol):
+    """Runs, checkpoints and versions of searches, written and read."""
+
+    def record_checkpoint(
+        self,
+        run_id: str,
+        checkpoint: Path,
+        *,
+        search: str,
+        uid: str,
+        epoch: int,
+        tags: Mapping[str, str] | None = None,
+    ) -> ModelVersion:
+        """See `Recorder.record_checkpoint`; the version is there at once."""
 
     def set_champion(self, search: str, version: str) -> None:
         """Move the alias `champion` to a complete version, by its number as text."""
@@ -142,21 +206,4 @@ class Registry(Protocol):
         Raises:
             RegistryError: The reference names nothing; the message lists what there is.
             CheckpointError: The files are not those that were recorded.
-        """
-
-    def log_scores(
-        self,
-        run_id: str,
-        metrics: Mapping[str, float],
-        files: Mapping[str, bytes] | None = None,
-        *,
-        tags: Mapping[str, str] | None = None,
-    ) -> None:
-        """Record scores that belong to no epoch (test recalls): metrics at step 0, files, tags.
-
-        Args:
-            run_id: Any run.
-            metrics: Values by name; an unchanged value is not recorded again.
-            files: Contents by file name, kept as artifacts `scores/<name>`.
-            tags: More tags of the run.
         """

@@ -10,10 +10,10 @@ from typing import Literal
 
 from vgsearch.errors import RegistryError
 
-TrialState = Literal["running", "complete", "stopped", "failed", "out_of_memory"]
+TrialState = Literal["running", "complete", "stopped", "infeasible", "failed", "out_of_memory"]
 SearchState = Literal["running", "complete", "interrupted", "failed"]
 
-TRIAL_ENDS: tuple[TrialState, ...] = ("complete", "stopped", "failed", "out_of_memory")
+TRIAL_ENDS: tuple[TrialState, ...] = ("complete", "stopped", "infeasible", "failed", "out_of_memory")
 SEARCH_ENDS: tuple[SearchState, ...] = ("complete", "interrupted", "failed")
 
 History = Mapping[int, Mapping[str, float]]

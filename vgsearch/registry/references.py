@@ -119,6 +119,21 @@ def champion_of(search: str, versions: Sequence[ModelVersion]) -> ModelVersion:
     )
 
 
+def newest_of(uid: str, versions: Sequence[ModelVersion]) -> ModelVersion:
+    """Return a trial's newest version among the complete ones of its search.
+
+    Raises:
+        RegistryError: It has none.
+    """
+    own = [version for version in versions if version.uid == uid]
+    if not own:
+        raise RegistryError(
+            f"the MLflow store has no version of the best trial, {uid}: it is another store than the one "
+            "this search was recorded in; set MLFLOW_TRACKING_URI or --home to that one"
+        )
+    return max(own, key=lambda version: int(version.version))
+
+
 def nearest(name: str, names: Iterable[str]) -> str:
     """Say which of `names` are like `name`, or which there are at all."""
     known = sorted(names)

@@ -10,7 +10,8 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from vgsearch.errors import RegistryError
+from vgsearch.errors import RegistryError, RegistryUnreachableError
+from vgsearch.registry.unreachable import is_unreachable
 
 LOCK_TIMEOUT_S = 120.0
 
@@ -28,6 +29,7 @@ def prepare_sqlite(path: Path, create: Callable[[str], None], *, timeout_s: floa
         timeout_s: How long to wait for another process that is creating the store.
 
     Raises:
+        RegistryUnreachableError: Another process has locked the database for long.
         RegistryError: The folder cannot be written, the file is no database, or the lock is held.
     """
     if not _is_new(path):
@@ -73,7 +75,8 @@ def _check_database(path: Path) -> None:
         with closing(sqlite3.connect(path.as_uri() + "?mode=rw", uri=True, timeout=20.0)) as connection:
             tables = {row[0] for row in connection.execute("SELECT name FROM sqlite_master")}
     except sqlite3.Error as error:
-        raise RegistryError(
+        kind = RegistryUnreachableError if is_unreachable(error, frozenset({"sqlite3"})) else RegistryError
+        raise kind(
             f"{path} is not a readable MLflow store ({error}); move it away or choose another --home"
         ) from error
     if not {"experiments", "runs", "alembic_version"} <= tables:

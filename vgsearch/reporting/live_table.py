@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable
 from types import TracebackType
 from typing import Self
 
@@ -12,46 +11,13 @@ from rich.console import Console, Group, RenderableType
 from rich.live import Live
 from rich.text import Text
 
-from vgsearch.registry.records import TrialState
 from vgsearch.reporting import wording
-from vgsearch.reporting.table import new_table
+from vgsearch.reporting.time_left import Progress, epochs_left
+from vgsearch.reporting.trial_table import LiveTrial, best_first, scored, settings_line, trial_table
 from vgsearch.reporting.verdicts import decisive_n
-from vgsearch.retrieval.recall import Recall
 
 _REDRAW_S = 0.25
 _LINES_AROUND_TABLE = 5
-_HEADERS = ("trial", "epoch", "best", "last", "time", "state", "settings")
-
-
-@dataclass(frozen=True)
-class LiveTrial:
-    """A trial's standing.
-
-    Attributes:
-        number: from 0.
-        state: `running`, or how it ended.
-        epoch: epochs done.
-        epochs: epochs that a whole trial has.
-        value: the objective after the latest epoch, in percent.
-        best: the highest so far, in percent.
-        best_epoch: when that was, from 1.
-        num_queries: queries behind them; 0 leaves the interval out.
-        settings: what was searched, by name.
-        seconds: time spent in its epochs.
-        reason: why it ended early.
-    """
-
-    number: int
-    state: TrialState
-    epoch: int
-    epochs: int
-    value: float | None = None
-    best: float | None = None
-    best_epoch: int | None = None
-    num_queries: int = 0
-    settings: Mapping[str, object] = field(default_factory=dict)
-    seconds: float = 0.0
-    reason: str = ""
 
 
 class LiveTable:
@@ -67,14 +33,25 @@ class LiveTable:
         search: str,
         objective: str,
         num_trials: int,
+        num_repeats: int = 0,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """Prepare to watch `num_trials` trials of `search`, ranked by `objective`."""
+        """Prepare to watch a search.
+
+        Args:
+            console: where to draw or print.
+            search: its name.
+            objective: the metric that ranks trials.
+            num_trials: how many are planned.
+            num_repeats: how many repeats of finalists come after them, at most.
+            clock: seconds that only rise.
+        """
         self._console = console
-        self._search, self._objective, self._num_trials = search, objective, num_trials
+        self._search, self._objective = search, objective
+        self._num_trials, self._num_repeats = num_trials, num_repeats
         self._clock = clock
         self._trials: dict[int, LiveTrial] = {}
-        self._done_before = 0.0
+        self._epochs_before = 0
         self._started_s = self._drawn_s = clock()
         self._live: Live | None = None
 
@@ -100,7 +77,7 @@ class LiveTable:
         before = self._trials.get(trial.number)
         self._trials[trial.number] = trial
         if before is None:  # what a resumed trial brings along says nothing about today's pace
-            self._done_before += _progress(trial)
+            self._epochs_before += trial.epoch
         if self._live is not None:
             self._redraw()
         elif trial != before:
@@ -125,82 +102,50 @@ class LiveTable:
             self._drawn_s = self._clock()
 
     def _render(self) -> RenderableType:
-        n = decisive_n(self._objective)
-        ranked = sorted(self._trials.values(), key=lambda trial: (-(trial.best or -1.0), trial.number))
+        ranked = best_first(list(self._trials.values()))
         shown = ranked[: max(1, self._console.height - _LINES_AROUND_TABLE)]
-        table = new_table(*_HEADERS, left=("state", "settings"))
-        table.columns[-1].no_wrap = False  # the one column that may shrink; its cells are cut, not wrapped
-        for trial in shown:
-            table.add_row(
-                str(trial.number),
-                f"{trial.epoch}/{trial.epochs}",
-                Text(_scored(trial.best, trial.num_queries, n)),
-                _scored(trial.value, 0, n),
-                wording.duration(trial.seconds),
-                wording.styled_state(trial.state),
-                Text(_remark(trial), no_wrap=True, overflow="ellipsis"),
-            )
+        table = trial_table(shown, decisive_n(self._objective))
         hidden = len(ranked) - len(shown)
         return Group(self._headline(), table, *([Text(f"and {hidden} more", style="dim")] if hidden else []))
 
     def _headline(self) -> Text:
-        ended = sum(trial.state != "running" for trial in self._trials.values())
-        parts = [f"{self._search}: {ended} of {self._num_trials} trials ended", self._objective]
-        parts.append(f"{wording.duration(self._clock() - self._started_s)} so far")
-        left = self._seconds_left()
+        searched = [trial for trial in self._trials.values() if trial.repeat_of is None]
+        repeats = [trial for trial in self._trials.values() if trial.repeat_of is not None]
+        ended = sum(trial.state != "running" for trial in searched)
+        parts = [f"{self._search}: {ended} of {self._num_trials} trials ended"]
+        if repeats:
+            ended = sum(trial.state != "running" for trial in repeats)
+            parts.append(f"{ended} of {max(self._num_repeats, len(repeats))} repeats")
+        parts += [self._objective, f"{wording.duration(self._clock() - self._started_s)} so far"]
+        left = self._seconds_left(searched, repeats)
         if left is not None:
             parts.append(f"about {wording.duration(left)} left")
         return Text(", ".join(parts), style="bold", overflow="ellipsis", no_wrap=True)
 
-    def _seconds_left(self) -> float | None:
-        """What is left if trials keep ending at the pace seen so far; None before anything was done."""
-        done = sum(_progress(trial) for trial in self._trials.values())
-        done_here = done - self._done_before
-        if done_here <= 0:
+    def _seconds_left(self, searched: list[LiveTrial], repeats: list[LiveTrial]) -> float | None:
+        """What is left if epochs go on at the pace of this session; None before one was done."""
+        done = sum(trial.epoch for trial in self._trials.values()) - self._epochs_before
+        if done <= 0:
             return None
-        return (self._clock() - self._started_s) / done_here * max(0.0, self._num_trials - done)
-
-
-def _progress(trial: LiveTrial) -> float:
-    """The part of a trial that is done; one that ended early is all done."""
-    return trial.epoch / max(trial.epochs, 1) if trial.state == "running" else 1.0
-
-
-def _settings(trial: LiveTrial) -> str:
-    """`loss cosface, margin_cos 0.31`: the last part of each name, numbers to three digits."""
-    words = []
-    for name, value in trial.settings.items():
-        text = f"{value:.3g}" if isinstance(value, float) else str(value)
-        words.append(f"{name.rpartition('.')[2]} {text}")
-    return ", ".join(words)
-
-
-def _remark(trial: LiveTrial) -> str:
-    """Why a trial ended early, and its settings."""
-    reason = trial.reason if trial.state != "running" else ""
-    return "; ".join(part for part in (reason, _settings(trial)) if part)
-
-
-def _scored(percent: float | None, num_queries: int, n: int) -> str:
-    """A recall with its interval where the number of queries is known."""
-    if percent is None:
-        return wording.MISSING
-    if num_queries < 1:
-        return f"{percent:.1f}"
-    hits = min(num_queries, max(0, round(percent * num_queries / 100)))
-    return str(Recall(n=n, hits=hits, num_queries=num_queries))
+        left = epochs_left(
+            [Progress(trial.epoch, trial.epochs, trial.state == "running") for trial in searched],
+            num_unstarted=max(0, self._num_trials - len(searched)),
+            num_repeats=max(0, self._num_repeats - len(repeats)),
+        )
+        left += sum(trial.epochs - trial.epoch for trial in repeats if trial.state == "running")
+        return (self._clock() - self._started_s) / done * left
 
 
 def _news(before: LiveTrial | None, trial: LiveTrial, objective: str) -> list[str]:
     """What a log should say about the step from `before` to `trial`."""
     n = decisive_n(objective)
-    best = _scored(trial.best, trial.num_queries, n)
+    best = scored(trial.best, trial.num_queries, n)
     if before is None and trial.state == "running" and trial.epoch == 0:
-        settings = _settings(trial)
+        settings = settings_line(trial)
         return [f"trial {trial.number} starts" + (f": {settings}" if settings else "")]
     lines = []
     if trial.epoch > (before.epoch if before is not None else 0) and trial.value is not None:
-        latest = _scored(trial.value, trial.num_queries, n)
+        latest = scored(trial.value, trial.num_queries, n)
         lines.append(
             f"trial {trial.number}, epoch {trial.epoch}/{trial.epochs}: {objective} {latest}, best {best}, "
             f"{wording.duration(trial.seconds)}"

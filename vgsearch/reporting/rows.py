@@ -15,6 +15,25 @@ Recalls = Mapping[int, Recall]
 
 
 @dataclass(frozen=True)
+class Costs:
+    """What a trial cost, and what its network costs whoever uses it; None where it is not known.
+
+    Attributes:
+        query_ms: milliseconds to describe one query.
+        descriptor_bytes: of one descriptor.
+        gpu_hours: GPUs times hours of its epochs; None without a GPU.
+        hours: of its epochs.
+        gpu_peak_bytes: most GPU memory of one of its processes; None without a GPU.
+    """
+
+    query_ms: float | None = None
+    descriptor_bytes: int | None = None
+    gpu_hours: float | None = None
+    hours: float | None = None
+    gpu_peak_bytes: float | None = None
+
+
+@dataclass(frozen=True)
 class LeaderboardRow:
     """One trial of a search at its best epoch.
 
@@ -36,6 +55,7 @@ class LeaderboardRow:
         seconds: time spent in its epochs.
         reason: why it ended early, empty for most.
         by_split: recalls of each selection split, where there are several.
+        costs: of training and of use.
     """
 
     rank: int
@@ -54,6 +74,12 @@ class LeaderboardRow:
     reason: str = ""
     margin_unit: MarginUnit = ""
     by_split: Mapping[str, Recalls] = field(default_factory=dict)
+    costs: Costs = Costs()
+
+    @property
+    def may_win(self) -> bool:
+        """Whether its end allows it to be champion."""
+        return self.state in ("complete", "stopped")
 
 
 @dataclass(frozen=True)

@@ -18,8 +18,17 @@ _STATE_STYLES = {
     "running": "cyan",
     "complete": "green",
     "stopped": "yellow",
+    "infeasible": "magenta",
+    "cut off": "dim",
     "failed": "red",
     "out_of_memory": "red",
+}
+
+_ENDINGS = {
+    "complete": "is complete",
+    "stopped": "was stopped",
+    "infeasible": "broke a constraint",
+    "out_of_memory": "ran out of memory",
 }
 
 
@@ -74,6 +83,16 @@ def epoch(row: LeaderboardRow) -> str:
     return f"{MISSING if row.best_epoch is None else row.best_epoch}/{row.epochs}"
 
 
+def gigabytes(size_bytes: float | None) -> str:
+    """Units of 10^9 bytes with one decimal, `10.4`, or a dash."""
+    return MISSING if size_bytes is None else f"{size_bytes / 1e9:.1f}"
+
+
+def hours(count: float) -> str:
+    """Hours to three digits, at least two decimals below one: `0.04`, `1.25`, `113`."""
+    return f"{count:.2f}" if count < 1 else f"{count:.3g}" if count < 1000 else f"{count:.0f}"
+
+
 def state(name: str) -> str:
     """A state in words."""
     return name.replace("_", " ")
@@ -81,9 +100,7 @@ def state(name: str) -> str:
 
 def ending(name: str) -> str:
     """A final state as the verb of a sentence: `failed`, `ran out of memory`, `is complete`."""
-    return {"complete": "is complete", "stopped": "was stopped", "out_of_memory": "ran out of memory"}.get(
-        name, name
-    )
+    return _ENDINGS.get(name, name)
 
 
 def styled_state(name: str) -> Text:

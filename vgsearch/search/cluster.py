@@ -74,7 +74,12 @@ def live_nodes() -> list[Node]:
     import ray
 
     return [
-        Node(cpus=node["Resources"].get("CPU", 0.0), gpus=node["Resources"].get("GPU", 0.0))
+        Node(
+            cpus=node["Resources"].get("CPU", 0.0),
+            gpus=node["Resources"].get("GPU", 0.0),
+            key=node["NodeID"],
+            name=f"{node['NodeManagerHostname']} ({node['NodeManagerAddress']})",
+        )
         for node in ray.nodes()  # type: ignore[no-untyped-call]
         if node["Alive"]
     ]

@@ -14,7 +14,7 @@ class TrialEvent:
 
     `settings` are the searched values by Optuna's names; `value` is the objective of the latest epoch and
     `best` the highest so far, both in percent; `num_queries` is the number of queries behind them (0 where
-    splits of different sizes are averaged).
+    splits of different sizes are averaged). `repeat_of` is the trial that this one repeats on another seed.
     """
 
     number: int
@@ -29,6 +29,9 @@ class TrialEvent:
     num_queries: int = 0
     seconds: float = 0.0
     reason: str = ""
+    gpu_peak_bytes: float | None = None
+    repeat_of: int | None = None
+    seed: int | None = None
 
 
 Watcher = Callable[[TrialEvent], None]

@@ -24,6 +24,13 @@ class ReportedEpoch:
 History = Mapping[int, ReportedEpoch]
 
 
+def arrived_before(judged: ReportedEpoch, epoch: int, others: Sequence[History]) -> list[float]:
+    """The values of other trials after `epoch` that had arrived when `judged` did."""
+    return [
+        other[epoch].value for other in others if epoch in other and other[epoch].arrival < judged.arrival
+    ]
+
+
 def rung_epochs(grace_epochs: int, reduction_factor: int, max_epochs: int) -> list[int]:
     """Epochs after which a trial is judged: grace, grace * factor, ... and never the last one.
 
@@ -51,9 +58,6 @@ def is_stopped(history: History, epoch: int, others: Sequence[History], *, reduc
         reduction_factor: one in how many goes on.
     """
     judged = history[epoch]
-    arrived = [
-        other[epoch].value for other in others if epoch in other and other[epoch].arrival < judged.arrival
-    ]
-    competing = sorted([*arrived, judged.value], reverse=True)
+    competing = sorted([*arrived_before(judged, epoch, others), judged.value], reverse=True)
     promoted = max(len(competing) // reduction_factor, 1)
     return judged.value < competing[promoted - 1]

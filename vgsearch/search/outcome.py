@@ -16,9 +16,29 @@ from vgsearch.errors import DataError
 from vgsearch.models.checkpoint import latest_checkpoint, read_metrics
 from vgsearch.registry.records import TrialState
 from vgsearch.retrieval.recall import RetrievalResult
+from vgsearch.search.facts import EpochFacts, epoch_facts
 from vgsearch.search.proposal import decide_again
-from vgsearch.search.study import REASON, STATE, UID
+from vgsearch.search.study import REASON, REPEAT_OF, SEED, STATE, UID
 from vgsearch.training.val_scores import stored_results
+
+
+@dataclass(frozen=True)
+class TrialCosts:
+    """What a trial cost, and what its network costs whoever uses it.
+
+    Attributes:
+        descriptor_bytes: of one descriptor; 0 if no epoch was finished.
+        query_ms: to describe one query, as its first epoch measured it; None if it was not measured.
+        gpu_peak_bytes: most GPU memory of one of its processes; None without a GPU.
+        gpu_hours: GPUs times hours.
+        hours: of its epochs, over all its processes.
+    """
+
+    descriptor_bytes: int
+    query_ms: float | None
+    gpu_peak_bytes: float | None
+    gpu_hours: float
+    hours: float
 
 
 @dataclass(frozen=True)
@@ -26,10 +46,12 @@ class TrialOutcome:
     """One trial of a search.
 
     Attributes:
-        state: running, complete, stopped, failed or out_of_memory.
+        state: running, complete, stopped, infeasible, failed or out_of_memory.
         best: highest objective of its epochs, in percent; None if no epoch was finished.
         results: per-query results of the best epoch by selection split.
         seconds: time spent in its epochs, over all its processes.
+        costs: of training and of use.
+        repeat_of: the trial that this one repeats on another seed; None for a searched one.
     """
 
     number: int
@@ -43,6 +65,13 @@ class TrialOutcome:
     checkpoint: Path | None
     results: Mapping[str, RetrievalResult]
     seconds: float
+    costs: TrialCosts
+    repeat_of: int | None
+
+    @property
+    def seed(self) -> int:
+        """The seed that it trained with."""
+        return self.trial.seed
 
 
 def trial_outcomes(trials: Sequence[FrozenTrial], home: Path, document: SearchDocument) -> list[TrialOutcome]:
@@ -70,11 +99,8 @@ def _outcome(stored: FrozenTrial, home: Path, document: SearchDocument) -> Trial
     best_epoch = max(values, key=lambda epoch: (values[epoch], -epoch), default=None)
     checkpoint = None
     results: dict[str, RetrievalResult] = {}
-    seconds = 0.0
+    facts = epoch_facts(stored)
     folder = home / "trials" / uid
-    latest = latest_checkpoint(folder)
-    if latest is not None:
-        seconds = _seconds(read_metrics(latest))
     if best_epoch is not None and (folder / f"epoch_{best_epoch:04d}").is_dir():
         checkpoint = folder / f"epoch_{best_epoch:04d}"
         # A damaged side file costs the table its interval, not the search its end.
@@ -85,18 +111,33 @@ def _outcome(stored: FrozenTrial, home: Path, document: SearchDocument) -> Trial
         uid=uid,
         state=cast(TrialState, stored.user_attrs.get(STATE, "running")),
         reason=str(stored.user_attrs.get(REASON, "")),
-        trial=TrialConfig.model_validate(decide_again(document.space, stored)),
+        trial=stored_config(stored, document),
         epochs_done=len(values),
         best=None if best_epoch is None else values[best_epoch],
         best_epoch=best_epoch,
         checkpoint=checkpoint,
         results=results,
-        seconds=seconds,
+        seconds=sum(each.seconds for each in facts.values()),
+        costs=_costs(facts),
+        repeat_of=stored.user_attrs.get(REPEAT_OF),
     )
 
 
-def _seconds(metrics: Mapping[str, object]) -> float:
-    history = metrics.get("history")
-    if not isinstance(history, list):
-        return 0.0
-    return sum(float(entry["seconds"]) for entry in history)
+def stored_config(stored: FrozenTrial, document: SearchDocument) -> TrialConfig:
+    """The decided values of a trial in the study; a finalist's repeat has its own seed."""
+    decided = decide_again(document.space, stored)
+    if SEED in stored.user_attrs:
+        decided["seed"] = stored.user_attrs[SEED]
+    return TrialConfig.model_validate(decided)
+
+
+def _costs(facts: Mapping[int, EpochFacts]) -> TrialCosts:
+    epochs = [facts[epoch] for epoch in sorted(facts)]
+    peaks = [each.gpu_peak_bytes for each in epochs if each.gpu_peak_bytes is not None]
+    return TrialCosts(
+        descriptor_bytes=epochs[0].descriptor_bytes if epochs else 0,
+        query_ms=epochs[0].query_ms if epochs else None,
+        gpu_peak_bytes=max(peaks, default=None),
+        gpu_hours=sum(each.gpus * each.seconds for each in epochs) / 3600,
+        hours=sum(each.seconds for each in epochs) / 3600,
+    )

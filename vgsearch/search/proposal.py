@@ -2,68 +2,129 @@
 
 from __future__ import annotations
 
-import logging
-import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import TypeAlias
 
-import numpy as np
-import optuna
-from optuna.samplers import BaseSampler, RandomSampler, TPESampler
-from optuna.trial import FrozenTrial, TrialState, create_trial
+from optuna.trial import FrozenTrial
 
+from vgsearch.config.grid import grid_combinations
 from vgsearch.config.search import SamplerConfig
-from vgsearch.config.space import Space
-from vgsearch.search.distributions import suggest_from
+from vgsearch.config.space import Scalar, Space, Suggest
+from vgsearch.errors import SearchError
+from vgsearch.search.draw import Proposal, as_proposal, draw
 
+MAX_ATTEMPTS = 100
 
-def make_sampler(config: SamplerConfig, number: int) -> BaseSampler:
-    """Build the sampler that proposes trial `number`, seeded from (seed, number).
-
-    Seeded anew for every proposal: a sampler re-seeded only on resume would draw its first points again.
-    TPE's arguments are spelt out because Optuna changes its defaults; without `group` a conditional space
-    falls back to independent sampling.
-    """
-    seed = int(np.random.SeedSequence([config.seed, number]).generate_state(1)[0])
-    if config.name == "random":
-        return RandomSampler(seed=seed)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-        return TPESampler(
-            n_startup_trials=config.n_startup,
-            n_ei_candidates=24,
-            multivariate=True,
-            group=True,
-            constant_liar=True,
-            seed=seed,
-        )
+# Says why a decided trial cannot be run, or "" if it can.
+Refuse: TypeAlias = Callable[[Mapping[str, object]], str]
 
 
 def propose(
-    space: Space, config: SamplerConfig, history: Sequence[FrozenTrial]
-) -> tuple[FrozenTrial, dict[str, object]]:
-    """Propose the trial after `history`.
+    space: Space,
+    config: SamplerConfig,
+    history: Sequence[FrozenTrial],
+    number: int,
+    *,
+    start_with: Sequence[Mapping[str, Scalar]] = (),
+    refuse: Refuse = lambda decided: "",
+) -> Proposal | None:
+    """Propose the next trial.
 
-    The sampler works on an in-memory copy of the study, so that the journal gets the finished proposal as
-    one record.
+    Asked again with the same arguments, in this process or another, the answer is the same.
+
+    Args:
+        space: what is searched.
+        config: who proposes.
+        history: the trials to learn from, unfinished ones included; trials of another search may be among
+            them. A grid must be given all that this search proposed: what is in the history it leaves out.
+        number: how many proposals this search made before.
+        start_with: the first proposals, each by some of its values by their names in `space`; the sampler
+            decides the others (a grid takes the middle), and values of branches that it does not take are
+            not used.
+        refuse: says why a decided trial cannot be run, or "" if it can. Another is drawn in its place, by a
+            sampler that is told of those refused.
 
     Returns:
-        the proposal as a RUNNING trial to be written, and the decided `trial` section.
+        the proposal as a RUNNING trial to be written, and the decided `trial` section; None if the sampler
+        has nothing left, as a grid at its end.
+
+    Raises:
+        SearchError: an entry of `start_with` is not in the space or is refused, or every attempt was refused.
     """
-    logging.getLogger("optuna").setLevel(logging.ERROR)
-    copy = optuna.create_study(direction="maximize", sampler=make_sampler(config, len(history)))
-    copy.add_trials(history)
-    trial = copy.ask()
-    decided = space.propose(suggest_from(trial))
-    drawn = copy.get_trials(deepcopy=False)[-1]
-    proposal = create_trial(
-        state=TrialState.RUNNING,
-        params=drawn.params,
-        distributions=drawn.distributions,
-        system_attrs=drawn.system_attrs,
-    )
-    return proposal, decided
+    if number < len(start_with):
+        return _start(space, config, history, number, start_with[number], refuse)
+    if config.name == "grid":
+        return _next_of_grid(space, config, history, refuse)
+    proposal, reason = _first_accepted(space, config, history, number, {}, refuse)
+    if proposal is None:
+        raise SearchError(
+            f"none of {MAX_ATTEMPTS} proposals in a row can be run, the last because {reason}; narrow the "
+            f"ranges and choices of the search file, or loosen search.constraints"
+        )
+    return proposal
 
 
 def decide_again(space: Space, trial: FrozenTrial) -> dict[str, object]:
     """Rebuild the decided `trial` section of a stored trial from its parameters."""
-    return space.propose(lambda name, _distribution: trial.params[name])
+    return space.propose(_look_up(trial.params))
+
+
+def _start(
+    space: Space,
+    config: SamplerConfig,
+    history: Sequence[FrozenTrial],
+    number: int,
+    fixed: Mapping[str, Scalar],
+    refuse: Refuse,
+) -> Proposal:
+    entry = f"search.start_with[{number}]"
+    known = {parameter.name: parameter.distribution for parameter in space.parameters()}
+    for name, value in fixed.items():
+        if name not in known:
+            raise SearchError(f"{entry}: {name} is no searched value; they are {', '.join(known) or 'none'}")
+        if not known[name].contains(value):
+            raise SearchError(f"{entry}: {name} must come from {known[name]}, got {value!r}")
+    proposal, reason = _first_accepted(space, config, history, number, fixed, refuse)
+    if proposal is None:
+        raise SearchError(
+            f"{entry} cannot be run: {reason}; change or remove the entry, or loosen what refuses it"
+        )
+    return proposal
+
+
+def _first_accepted(
+    space: Space,
+    config: SamplerConfig,
+    history: Sequence[FrozenTrial],
+    number: int,
+    fixed: Mapping[str, Scalar],
+    refuse: Refuse,
+) -> tuple[Proposal | None, str]:
+    """The first draw that is not refused, or None and why the last one was."""
+    refused: list[FrozenTrial] = []
+    reason = ""
+    for _ in range(MAX_ATTEMPTS):
+        trial, decided = draw(space, config, history, number, refused=refused, fixed=fixed)
+        reason = refuse(decided)
+        if not reason:
+            return (trial, decided), ""
+        refused.append(trial)
+        if config.name == "grid" or trial.params.keys() <= fixed.keys():
+            break  # the next draw would be the same
+    return None, reason
+
+
+def _next_of_grid(
+    space: Space, config: SamplerConfig, history: Sequence[FrozenTrial], refuse: Refuse
+) -> Proposal | None:
+    # By what was proposed and not by a count: what is refused may grow with time, after a trial that ran out
+    # of memory, so that counting from the start would come out elsewhere.
+    proposed = {frozenset(trial.params.items()) for trial in history}
+    for values, decided in grid_combinations(space, config):
+        if frozenset(values.items()) not in proposed and not refuse(decided):
+            return as_proposal(space, _look_up(values))
+    return None
+
+
+def _look_up(values: Mapping[str, Scalar]) -> Suggest:
+    return lambda name, _: values[name]

@@ -15,18 +15,25 @@ CPU_TRIAL_CPUS = 4
 
 @dataclass(frozen=True)
 class Node:
-    """What one machine of the cluster offers."""
+    """What one machine of the cluster offers; `key` is Ray's own id, `name` what people call it."""
 
     cpus: float
     gpus: float
+    key: str = ""
+    name: str = ""
 
 
 @dataclass(frozen=True)
 class Demand:
-    """What one trial takes; `gpus` may be a fraction, which is bookkeeping, not a memory limit."""
+    """What one trial takes.
+
+    `gpus` may be a fraction, which is bookkeeping to Ray; the worker limits its own memory to that share.
+    `processes` is how many train it together.
+    """
 
     cpus: float
     gpus: float
+    processes: int = 1
 
     @property
     def threads(self) -> int:
@@ -67,7 +74,8 @@ def decide_demand(resources: ResourcesConfig, nodes: Sequence[Node]) -> Demand:
             cpus = max(1, min((math.floor(n.cpus * gpus / n.gpus) for n in gpu_nodes), default=1))
         else:
             cpus = max(1, min(CPU_TRIAL_CPUS, math.floor(most_cpus)))
-    demand = Demand(cpus=float(cpus), gpus=float(gpus))
+    processes = _processes(resources, gpus)
+    demand = Demand(cpus=float(cpus), gpus=float(gpus), processes=processes)
     if any(demand.fits(node) for node in nodes):
         return demand
     offers = "; ".join(sorted({f"{node.gpus:g} GPUs and {node.cpus:g} CPUs" for node in nodes})) or "nothing"
@@ -80,3 +88,21 @@ def decide_demand(resources: ResourcesConfig, nodes: Sequence[Node]) -> Demand:
         f"one trial asks for {demand.gpus:g} GPUs and {demand.cpus:g} CPUs on one node, "
         f"but the nodes offer {offers}; this would run: {flags}"
     )
+
+
+def _processes(resources: ResourcesConfig, gpus: float) -> int:
+    """One process for each GPU; as many as asked for where there are none."""
+    asked = resources.processes_per_trial
+    if gpus > 1 and not float(gpus).is_integer():
+        raise ResourceError(
+            f"resources.gpus_per_trial is a share of one GPU or a whole number of them, got {gpus:g}"
+        )
+    if gpus:
+        whole = max(1, int(gpus))
+        if asked is not None and asked != whole:
+            raise ResourceError(
+                f"a trial trains in one process on each of its GPUs, but resources.processes_per_trial is "
+                f"{asked} and gpus_per_trial is {gpus:g}; leave processes_per_trial out"
+            )
+        return whole
+    return asked or 1

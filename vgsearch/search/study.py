@@ -21,14 +21,25 @@ from optuna.storages.journal import JournalFileBackend, JournalFileSymlinkLock
 from optuna.trial import FrozenTrial, TrialState
 
 from vgsearch.errors import SearchError, StorageError
-from vgsearch.search.halving import ReportedEpoch
+from vgsearch.search.facts import EPOCH, EpochFacts
 
-_IDENTITY = "vgsearch.identity"
+IDENTITY = "vgsearch.identity"
+NUM_TRIALS = "vgsearch.num_trials"
+WALL_S = "vgsearch.wall_s"
+DETERMINISTIC = "vgsearch.deterministic"
+WARM_START = "vgsearch.warm_start"
+PROVENANCE = "vgsearch.provenance"
 _TOKEN = "vgsearch.token"
+
+# A `vgsearch status` holds the lock for an instant to see whether a driver does.
+LOCK_TIMEOUT_S = 0.5
+
 UID = "vgsearch.uid"
+EPOCHS = "vgsearch.epochs"
 STATE = "vgsearch.state"
 REASON = "vgsearch.reason"
-_ARRIVAL = "vgsearch.arrival."
+REPEAT_OF = "vgsearch.repeat_of"
+SEED = "vgsearch.seed"
 
 
 class _HeldElsewhere(JournalFileSymlinkLock):
@@ -64,8 +75,16 @@ class Study:
         )
 
     @classmethod
-    def create(cls, home: Path, name: str, identity: Mapping[str, Any]) -> Study:
+    def create(
+        cls, home: Path, name: str, identity: Mapping[str, Any], settings: Mapping[str, Any] | None = None
+    ) -> Study:
         """Start the journal of a new search.
+
+        Args:
+            home: where studies lie.
+            name: of the search.
+            identity: what must not change between the search and its continuation.
+            settings: more attributes of the study, which may.
 
         Raises:
             SearchError: a search of that name exists, or another driver runs it.
@@ -85,7 +104,10 @@ class Study:
         else:
             study = cls(path, lock)
         study.optuna.set_user_attr(_TOKEN, secrets.token_hex(2))
-        study.optuna.set_user_attr(_IDENTITY, json.dumps(identity, sort_keys=True))
+        for key, value in (settings or {}).items():
+            study.optuna.set_user_attr(key, value)
+        # Last: a study that has it is whole.
+        study.optuna.set_user_attr(IDENTITY, json.dumps(identity, sort_keys=True))
         return study
 
     @classmethod
@@ -101,7 +123,7 @@ class Study:
         path, lock = _locked(home, name)
         _repair(path)
         study = cls(path, lock)
-        if study.optuna.user_attrs.get(_IDENTITY) is None:
+        if study.optuna.user_attrs.get(IDENTITY) is None:
             study.close()
             raise SearchError(
                 f"search {name!r} ended before its first trial was written; run it again without --resume"
@@ -111,8 +133,17 @@ class Study:
     @property
     def identity(self) -> dict[str, Any]:
         """What the search was started with, as given to `create`."""
-        loaded: dict[str, Any] = json.loads(self.optuna.user_attrs[_IDENTITY])
+        loaded: dict[str, Any] = json.loads(self.optuna.user_attrs[IDENTITY])
         return loaded
+
+    def setting(self, key: str, default: Any = None) -> Any:
+        """An attribute of the study."""
+        return self.optuna.user_attrs.get(key, default)
+
+    def set_setting(self, key: str, value: Any) -> None:
+        """Write an attribute of the study, unless it has that value."""
+        if self.setting(key) != value:
+            self.optuna.set_user_attr(key, value)
 
     def uid(self, number: int) -> str:
         """The trial's name everywhere: study, MLflow and folders.
@@ -136,26 +167,25 @@ class Study:
         self.optuna.add_trial(trial)
         return self.trials()[number]
 
-    def report(self, number: int, epoch: int, value: float) -> None:
+    def report(self, number: int, epoch: int, value: float, facts: EpochFacts) -> None:
         """Store one completed epoch's objective; an epoch that is stored already stays as it is."""
         frozen = self.trials()[number]
         if epoch in frozen.intermediate_values:
             return
         trial = self._attach(frozen)
         # Before the value: killed in between, the epoch has not arrived, and gets a new number when it does.
-        trial.set_user_attr(_ARRIVAL + str(epoch), self._next_arrival())
+        trial.set_user_attr(EPOCH + str(epoch), facts.to_attribute())
         trial.report(value, step=epoch)
-
-    def history(self, trial: FrozenTrial) -> dict[int, ReportedEpoch]:
-        """A trial's reports by epoch."""
-        return {
-            epoch: ReportedEpoch(value, int(trial.user_attrs[_ARRIVAL + str(epoch)]))
-            for epoch, value in trial.intermediate_values.items()
-        }
 
     def note(self, number: int, key: str, value: Any) -> None:
         """Store an attribute of an unfinished trial."""
         self._attach(self.trials()[number]).set_user_attr(key, value)
+
+    def violate(self, number: int, constraint: str, excess: float) -> None:
+        """Store by how much an unfinished trial is above what a constraint allows, for samplers to learn."""
+        frozen = self.trials()[number]
+        if constraint not in frozen.constraints:
+            self._attach(frozen).set_constraint(constraint, excess)
 
     def tell(self, number: int, state: TrialState, value: float | None) -> None:
         """End a trial; the last of the driver's writes about it. A trial that has ended stays as it is."""
@@ -168,15 +198,6 @@ class Study:
         """Give the driver's lock back."""
         self._lock.release()
 
-    def _next_arrival(self) -> int:
-        arrivals = (
-            int(value)
-            for trial in self.trials()
-            for key, value in trial.user_attrs.items()
-            if key.startswith(_ARRIVAL)
-        )
-        return max(arrivals, default=-1) + 1
-
     def _attach(self, frozen: FrozenTrial) -> optuna.trial.Trial:
         return optuna.trial.Trial(self.optuna, frozen._trial_id)
 
@@ -186,18 +207,32 @@ def journal_path(home: Path, name: str) -> Path:
     return home / "studies" / f"{name}.journal"
 
 
-def read_trials(home: Path, name: str) -> Sequence[FrozenTrial]:
-    """Read a search's trials without the lock, as another process may while the search runs.
+def read_study(home: Path, name: str) -> optuna.Study:
+    """Open a search's study to be read without the lock, as another process may while the search runs.
+
+    A last line that is being written is left out: Optuna takes it as not yet there.
 
     Raises:
         SearchError: there is no such search.
     """
     path = journal_path(home, name)
-    if not path.exists():
+    if not path.exists() or not path.stat().st_size:
         raise SearchError(f"no search {name!r}: {path} does not exist")
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     storage = JournalStorage(JournalFileBackend(str(path), lock_obj=_HeldElsewhere(str(path))))
-    return optuna.load_study(study_name=name, storage=storage).get_trials(deepcopy=False)
+    try:
+        return optuna.load_study(study_name=name, storage=storage)
+    except KeyError:
+        raise SearchError(f"search {name!r} has only just begun: {path} holds no study yet") from None
+
+
+def read_trials(home: Path, name: str) -> Sequence[FrozenTrial]:
+    """Read a search's trials without the lock, see `read_study`.
+
+    Raises:
+        SearchError: there is no such search.
+    """
+    return read_study(home, name).get_trials(deepcopy=False)
 
 
 def _locked(home: Path, name: str) -> tuple[Path, FileLock]:
@@ -205,7 +240,7 @@ def _locked(home: Path, name: str) -> tuple[Path, FileLock]:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         lock = FileLock(path.with_suffix(".lock"))
-        lock.acquire(timeout=0)
+        lock.acquire(timeout=LOCK_TIMEOUT_S)
     except Timeout:
         raise SearchError(
             f"search {name!r} is running in another process (it holds {path.with_suffix('.lock')}): "

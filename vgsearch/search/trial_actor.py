@@ -6,6 +6,7 @@ retry is a dead process. The checkpoints are on disk already, so Tune gets none.
 
 from __future__ import annotations
 
+import platform
 import traceback
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from ray.tune import Trainable
 from vgsearch.config.search import TrialSpec
 from vgsearch.errors import CellsError, DataError, StorageError, VgsearchError, WeightsError, first_line
 from vgsearch.search.messages import WorkerMessage, plain_report
+from vgsearch.training.rank_messages import RankError
 from vgsearch.training.reset import reset_process
 from vgsearch.training.trainer import Trainer
 
@@ -58,15 +60,18 @@ class TrialActor(Trainable):
             return self._end(failed=f"out of GPU memory: {first_line(error)}", out_of_memory=True)
         except MemoryError as error:
             return self._end(failed=f"out of memory: {first_line(error)}", out_of_memory=True)
+        except RankError:
+            # A process of the trial died: to Tune this worker did, and the next goes on from the last epoch.
+            raise
         except CellsError as error:
             return self._end(failed=first_line(error))
         except (DataError, StorageError, WeightsError) as error:
-            return self._end(halted=first_line(error))
+            return self._end(halted=first_line(error) + self._node)
         except VgsearchError as error:
             return self._end(failed=first_line(error))
         except OSError as error:
             where = f"{error.filename}: " if error.filename else ""
-            return self._end(halted=f"{where}{error.strerror or error}")
+            return self._end(halted=f"{where}{error.strerror or error}{self._node}")
         except Exception as error:
             (self._folder / "traceback.txt").write_text(traceback.format_exc())
             told = f"{type(error).__name__}: {first_line(error)}"
@@ -83,6 +88,9 @@ class TrialActor(Trainable):
         self._loader_threads: int | None = config["loader_threads"]
         self._folder = Path(config["trials"]) / self._spec.uid
         self._run = str(config["run"])
+        self._processes = int(config["processes"])
+        self._node = f" (on node {platform.node()})" if config["is_cluster"] else ""
+        _limit_gpu_memory(float(config["gpus"]))
         self._deaths = self._folder / "deaths"
         self._trainer = None
 
@@ -95,7 +103,13 @@ class TrialActor(Trainable):
         if deaths >= MAX_DEATHS_PER_EPOCH:
             raise VgsearchError(f"its worker died {deaths} times without finishing an epoch")
         self._deaths.write_text(f"{self._run} {deaths + 1}")
-        return Trainer(self._spec, self._folder, threads=self._threads, loader_threads=self._loader_threads)
+        return Trainer(
+            self._spec,
+            self._folder,
+            threads=self._threads,
+            loader_threads=self._loader_threads,
+            processes=self._processes,
+        )
 
     def _drop(self) -> None:
         if self._trainer is not None:
@@ -122,6 +136,15 @@ class TrialActor(Trainable):
         self._deaths.unlink(missing_ok=True)
         self._drop()
         return message.as_result()
+
+
+def _limit_gpu_memory(share: float) -> None:
+    """Keep a trial that holds a part of a GPU to that part of its memory.
+
+    Ray only counts shares. Without a limit a trial that takes more would make its neighbour fail.
+    """
+    if 0 < share < 1 and torch.cuda.is_available():
+        torch.cuda.set_per_process_memory_fraction(share)
 
 
 def _queries_of(trainer: Trainer, objective: str) -> int:

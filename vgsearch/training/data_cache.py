@@ -31,8 +31,13 @@ class TrialData:
     target: ImageIndex | None
 
 
-def load_trial_data(data: DataConfig, trial: TrialConfig) -> TrialData:
+def load_trial_data(data: DataConfig, trial: TrialConfig, *, with_val: bool = True) -> TrialData:
     """Index the folders of a trial, or take them from this process's cache.
+
+    Args:
+        data: the folders, absolute.
+        trial: gives cells, batch size and target domain.
+        with_val: False leaves out the selection splits, for a process that does not score.
 
     Raises:
         DataError: a folder is missing or empty, names carry no coordinates, no class is left, a group has
@@ -51,7 +56,7 @@ def load_trial_data(data: DataConfig, trial: TrialConfig) -> TrialData:
     return TrialData(
         train=_index(data.train),
         groups=groups,
-        val=load_val_sets(data),
+        val=load_val_sets(data) if with_val else {},
         target=_target(data, trial),
     )
 

@@ -46,13 +46,24 @@ class DomainStep:
         self.classifier = DomainClassifier(trial.descriptor_dim, domain.hidden, seed=trial.seed).to(device)
         self.optimizer = build_adam(self.classifier.parameters(), domain.lr)
 
-    def loss(self, source: torch.Tensor, target: torch.Tensor, progress: float) -> DomainLoss:
-        """The weighted domain loss of one step.
+    def loss(
+        self,
+        source: torch.Tensor,
+        target: torch.Tensor,
+        progress: float,
+        *,
+        source_weight: float = 1.0,
+        target_weight: float = 1.0,
+    ) -> DomainLoss:
+        """The weighted domain loss of one step, or one process's part of it.
 
         Args:
             source: descriptors of training images, float32 (b, d), norm 1.
             target: descriptors of target-domain images, float32 (t, d), norm 1.
             progress: fraction of the planned iterations done, in [0, 1).
+            source_weight: what part of the step's training images `source` is: where several processes share
+                a batch, their losses and accuracies add up to those of the whole batch.
+            target_weight: the same of `target`; 0 where it is empty.
         """
         alpha = alpha_at(self._domain, progress)
         descriptors = torch.cat([source, target])
@@ -60,12 +71,12 @@ class DomainStep:
             descriptors = descriptors.detach()
         logits = self.classifier(descriptors, alpha).float()
         source_logits, target_logits = logits.split([len(source), len(target)])
-        cross_entropy = 0.5 * (_cross_entropy(source_logits, 0) + _cross_entropy(target_logits, 1))
-        with torch.no_grad():
-            # One where a logit pair is on the right side; a tie is half right.
-            source_right = 0.5 * (1 + torch.sign(source_logits[:, 0] - source_logits[:, 1])).mean()
-            target_right = 0.5 * (1 + torch.sign(target_logits[:, 1] - target_logits[:, 0])).mean()
-        return DomainLoss(self._domain.weight * cross_entropy, 0.5 * (source_right + target_right))
+        cross_entropy = source_weight * _cross_entropy(source_logits, 0)
+        accuracy = source_weight * _share_right(source_logits, 0)
+        if len(target):
+            cross_entropy = cross_entropy + target_weight * _cross_entropy(target_logits, 1)
+            accuracy = accuracy + target_weight * _share_right(target_logits, 1)
+        return DomainLoss(self._domain.weight * (0.5 * cross_entropy), 0.5 * accuracy)
 
     def state_dict(self) -> dict[str, Any]:
         """Classifier and optimizer."""
@@ -80,6 +91,12 @@ class DomainStep:
 def target_batch_size(batch_size: int, domain: DomainConfig) -> int:
     """How many target images go with each training batch, at least 1."""
     return max(1, round(batch_size * domain.batch_fraction))
+
+
+@torch.no_grad()
+def _share_right(logits: torch.Tensor, label: int) -> torch.Tensor:
+    """Part of the logit pairs that are on the right side; a tie is half right."""
+    return 0.5 * (1 + torch.sign(logits[:, label] - logits[:, 1 - label])).mean()
 
 
 def _cross_entropy(logits: torch.Tensor, label: int) -> torch.Tensor:

@@ -53,6 +53,10 @@ class GroupClassifiers:
         self._move(group, self._device)
         return self._heads[group].train(), self._optimizers[group]
 
+    def tensors(self) -> list[torch.Tensor]:
+        """The weights of every head that has been built, wherever they are."""
+        return [tensor for _, head in sorted(self._heads.items()) for tensor in head.state_dict().values()]
+
     def release_gradients(self) -> None:
         """Free the gradients of every head."""
         for head in self._heads.values():

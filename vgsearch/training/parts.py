@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,8 +13,10 @@ from vgsearch.config.trial import TrialConfig
 from vgsearch.models.checkpoint import load_network, load_training_state
 from vgsearch.models.network import DescriptorNetwork, build_network
 from vgsearch.models.precision import Precision
+from vgsearch.models.synced_batch_norm import synchronise_batch_norm
 from vgsearch.training import state as training_state
 from vgsearch.training.domain_step import DomainStep
+from vgsearch.training.gradient_sum import squared_norm
 from vgsearch.training.groups import GroupClassifiers
 from vgsearch.training.optimizers import build_adam
 from vgsearch.training.step import TrainingStep
@@ -61,6 +63,11 @@ class TrialParts:
         if self.domain is not None:
             self.domain.classifier.zero_grad(set_to_none=True)
 
+    def squared_norm(self) -> float:
+        """Of all that learns and is in use: equal in processes that train the same trial in step."""
+        domain = [] if self.domain is None else self.domain.classifier.state_dict().values()
+        return squared_norm([*self.network.state_dict().values(), *self.classifiers.tensors(), *domain])
+
     def training_state(self, epoch: int) -> dict[str, Any]:
         """All but the weights, for `training_state.pt`."""
         return training_state.capture(epoch, self.optimizer, self.classifiers, self.domain, self.scaler)
@@ -75,6 +82,7 @@ def build_parts(
     checkpoint: Path | None,
     epoch: int,
     compile_threads: int,
+    processes: int = 1,
 ) -> TrialParts:
     """Build the parts of a trial on `device`.
 
@@ -86,6 +94,7 @@ def build_parts(
         checkpoint: folder to resume from, or None for initial weights.
         epoch: completed epochs; the checkpoint's.
         compile_threads: processes that compile kernels where `trial.compile` is set.
+        processes: how many train the trial together; above 1, BatchNorm is synchronised over them.
 
     Raises:
         CheckpointError: the checkpoint is damaged or does not fit.
@@ -93,10 +102,11 @@ def build_parts(
     """
     network = build_network(trial) if checkpoint is None else load_network(checkpoint, device)
     network = network.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    synced = synchronise_batch_norm(network, device) if processes > 1 else []
     discriminates = trial.domain is not None and trial.domain.placement == "discriminator"
     parts = TrialParts(
         network=network,
-        forward=_compile(network, compile_threads) if trial.compile else network,
+        forward=_compile(network, compile_threads, uncompiled=synced) if trial.compile else network,
         optimizer=build_adam(network.trainable_parameters(), trial.lr),
         classifiers=GroupClassifiers(trial, classes_per_group, device),
         domain=DomainStep(trial, trial.domain, device) if discriminates and trial.domain else None,
@@ -114,10 +124,15 @@ def build_parts(
     return parts
 
 
-def _compile(network: DescriptorNetwork, threads: int) -> Callable[[torch.Tensor], torch.Tensor]:
-    """The compiled forward pass; parameters and their names stay the network's own."""
+def _compile(
+    network: DescriptorNetwork, threads: int, *, uncompiled: Iterable[torch.nn.Module]
+) -> Callable[[torch.Tensor], torch.Tensor]:
+    """The compiled forward pass, but for some modules; parameters and their names stay the network's own."""
     import torch._inductor.config as inductor
 
+    for module in uncompiled:
+        # They talk to other processes, which no compiled graph should reorder.
+        module.forward = torch.compiler.disable(module.forward)  # type: ignore[no-untyped-call]
     inductor.compile_threads = max(1, threads)
     compiled: Callable[[torch.Tensor], torch.Tensor] = torch.compile(network, dynamic=False)
     return compiled

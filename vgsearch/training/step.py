@@ -11,6 +11,7 @@ from torch.nn import functional
 from vgsearch.models.margin_head import MarginHead
 from vgsearch.models.precision import Precision, autocast
 from vgsearch.training.domain_step import DomainStep
+from vgsearch.training.gradient_sum import sum_over_processes
 
 
 @dataclass(frozen=True)
@@ -26,6 +27,10 @@ class TrainingStep:
         precision: of the forward pass.
         device: where images arrive.
         domain: the domain classifier where the trial adapts to a target domain.
+        source_weight: what part of the step's training images each batch is: below 1 where processes share
+            it.
+        target_weight: the same of the target-domain images.
+        processes: how many processes do this step together, each with its share.
     """
 
     forward: Callable[[torch.Tensor], torch.Tensor]
@@ -36,6 +41,9 @@ class TrainingStep:
     precision: Precision
     device: torch.device
     domain: DomainStep | None = None
+    source_weight: float = 1.0
+    target_weight: float = 1.0
+    processes: int = 1
 
     def __call__(
         self, images: torch.Tensor, labels: torch.Tensor, target: torch.Tensor | None, progress: float
@@ -52,26 +60,43 @@ class TrainingStep:
             progress: fraction of the trial's planned iterations done, in [0, 1).
 
         Returns:
-            The loss and the domain classifier's accuracy (None without one), as 0-d tensors on the device.
+            The loss and the domain classifier's accuracy (None without one), as 0-d tensors on the device;
+            those of the whole step where processes share it.
+
+        Raises:
+            ExchangeError: another process of the step is gone or does not answer in time.
         """
         batch = images if target is None else torch.cat([images, target])
         with autocast(self.precision, self.device):
             descriptors = self.forward(batch)
         source = descriptors[: len(images)]
-        loss = functional.cross_entropy(self.head(source, labels), labels)
+        loss = self.source_weight * functional.cross_entropy(self.head(source, labels), labels)
         accuracy = None
         if self.domain is not None:
-            domain = self.domain.loss(source, descriptors[len(images) :], progress)
+            domain = self.domain.loss(
+                source,
+                descriptors[len(images) :],
+                progress,
+                source_weight=self.source_weight,
+                target_weight=self.target_weight,
+            )
             loss = loss + domain.loss
             accuracy = domain.accuracy
         optimizers = self._optimizers()
         for optimizer in optimizers:
             optimizer.zero_grad(set_to_none=True)
         self.scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
+        loss = loss.detach()
+        if self.processes > 1:
+            # Before the scaler looks for infinities, so that all processes see the same ones.
+            parameters = [p for adam in optimizers for group in adam.param_groups for p in group["params"]]
+            values = [loss] if accuracy is None else [loss, accuracy]
+            loss, *accuracies = sum_over_processes(parameters, values)
+            accuracy = accuracies[0] if accuracies else None
         for optimizer in optimizers:
             self.scaler.step(optimizer)
         self.scaler.update()
-        return loss.detach(), accuracy
+        return loss, accuracy
 
     def _optimizers(self) -> list[torch.optim.Optimizer]:
         domain = [] if self.domain is None else [self.domain.optimizer]

@@ -22,9 +22,12 @@ class ThreadSplit:
 
 
 def split_threads(
-    threads: int | None, device: torch.device, *, loader_threads: int | None = None
+    threads: int | None, device: torch.device, *, loader_threads: int | None = None, processes: int = 1
 ) -> ThreadSplit:
     """Share `threads` CPUs; null takes all that this process may run on. `loader_threads` is taken as given.
+
+    With several `processes` the answer is what each of them gets of `threads` and of `loader_threads`, 1 of
+    each kind at least.
 
     On a CPU the network takes nearly all the time (one core decodes about 900 photos of 512 px a second where
     two cores train on ten), so every CPU computes and one loader thread slips in between, two from 8 CPUs on.
@@ -32,6 +35,9 @@ def split_threads(
     """
     if threads is None:
         threads = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    threads = threads // processes
+    if loader_threads is not None:
+        loader_threads = max(1, loader_threads // processes)
     if device.type == "cpu":
         return ThreadSplit(compute=max(1, threads), loader=loader_threads or (1 if threads < 8 else 2))
     return ThreadSplit(compute=1, loader=loader_threads or max(1, threads - 1))

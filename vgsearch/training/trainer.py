@@ -10,19 +10,18 @@ from types import TracebackType
 import torch
 
 from vgsearch.config.search import TrialSpec
-from vgsearch.data.training_set import TargetBatches, TrainingBatches
-from vgsearch.errors import DivergedError, StorageError
+from vgsearch.errors import StorageError
 from vgsearch.models.checkpoint import latest_checkpoint, save_checkpoint
 from vgsearch.models.domain_classifier import alpha_at
 from vgsearch.models.precision import pick_device, resolve_precision
 from vgsearch.retrieval.recall import RetrievalResult
 from vgsearch.retrieval.scoring import score_sets
+from vgsearch.training.costs import descriptor_bytes, measure_query_ms
 from vgsearch.training.data_cache import TrialData, load_trial_data
-from vgsearch.training.domain_step import target_batch_size
-from vgsearch.training.epoch import EpochTotals, run_epoch
+from vgsearch.training.determinism import deterministic_kernels
 from vgsearch.training.host_memory import keep_freed_memory
-from vgsearch.training.loss_watch import LossWatch
 from vgsearch.training.parts import TrialParts, build_parts
+from vgsearch.training.processes import TrialProcesses, require_processes
 from vgsearch.training.report import EpochReport, epoch_name, to_history
 from vgsearch.training.resume import read_history
 from vgsearch.training.shelf import prune_checkpoints
@@ -35,8 +34,14 @@ class Trainer:
 
     Epoch e (0-based) trains group `e % groups_used` with that group's own margin head and Adam, then scores
     every selection split and writes `folder/epoch_000N`. A folder that already holds a checkpoint of this
-    trial is resumed after it: on a CPU with as many threads, weights and metrics are bit for bit those of a
-    run that was never interrupted, since every random draw is a function of (seed, epoch, index).
+    trial is resumed after it: on a CPU with as many threads, weights and metrics (but for times and what they
+    give, `cost/query_ms` too) are bit for bit those of a run that was never interrupted, since every random
+    draw is a function of (seed, epoch, index).
+
+    With several `processes` this one is rank 0 and starts the others, which end with it however it ends. A
+    trial's `batch_size` is that of all together: they train on the very batches that one process would, with
+    BatchNorm synchronised, so losses and weights are the same up to rounding. Scoring and checkpoints are
+    rank 0's, and a checkpoint is resumed by any number of processes.
 
     Attributes:
         spec: the trial.
@@ -54,6 +59,7 @@ class Trainer:
         threads: int | None = None,
         loader_threads: int | None = None,
         progress: Callable[[int, int, float], None] | None = None,
+        processes: int = 1,
     ) -> None:
         """Load the data, then build the trial or resume it.
 
@@ -63,11 +69,16 @@ class Trainer:
             spec: a decided trial with absolute data folders.
             folder: of this trial alone; made if missing.
             device: null takes a GPU where there is one.
-            threads: CPUs this trial may use, see `split_threads`; null takes those of the process.
-            loader_threads: threads that read images; null takes a share of `threads`.
+            threads: CPUs this trial may use, see `split_threads`; null takes those of the process. Several
+                processes divide them.
+            loader_threads: threads that read images; null takes a share of `threads`. Divided likewise.
             progress: called with (iterations done, iterations planned, loss) as losses are read back.
+            processes: how many train this trial together, each with its share of every batch. On GPUs, rank r
+                takes the r-th visible one. A process of yours trains one trial of this kind at a time.
 
         Raises:
+            ConfigError: `processes` does not suit the batch or the GPUs, or the precision the device.
+            RankError: another process died or was not ready in time.
             CheckpointError: the folder holds another trial, or a checkpoint that is damaged or does not fit.
             DataError: a data folder does not hold what the trial needs.
             WeightsError: the backbone's weights cannot be had.
@@ -77,10 +88,16 @@ class Trainer:
         self.folder = folder
         self.reports: list[EpochReport] = []
         self._progress = progress
+        self._query_ms: float | None = None
         self._device = pick_device() if device is None else device
+        require_processes(processes, spec.trial.batch_size, self._device)
+        if processes > 1 and self._device.type == "cuda":
+            self._device = torch.device("cuda", 0)
         self._precision = resolve_precision(spec.trial.precision, self._device)
-        self._threads = split_threads(threads, self._device, loader_threads=loader_threads)
-        torch.set_num_threads(self._threads.compute)
+        own = split_threads(threads, self._device, loader_threads=loader_threads)
+        each = split_threads(threads, self._device, loader_threads=loader_threads, processes=processes)
+        self._loader_threads = own.loader
+        torch.set_num_threads(own.compute)
         if self._device.type == "cpu":
             keep_freed_memory()
         _make_folder(folder)
@@ -90,15 +107,25 @@ class Trainer:
             self._prune()
         self._data: TrialData | None = load_trial_data(spec.data, spec.trial)
         self.num_queries = {split: len(found.queries) for split, found in self._data.val.items()}
-        self._parts: TrialParts | None = build_parts(
-            spec.trial,
-            [group.num_classes for group in self._data.groups],
-            self._device,
-            self._precision,
-            checkpoint=checkpoint,
-            epoch=self.epoch,
-            compile_threads=self._threads.compute,
-        )
+        self._processes = TrialProcesses(spec, self._device, self._precision, each, processes)
+        try:
+            with deterministic_kernels(spec.deterministic):
+                if not self.finished:
+                    self._processes.start(checkpoint, self.epoch)
+                self._parts: TrialParts | None = build_parts(
+                    spec.trial,
+                    [group.num_classes for group in self._data.groups],
+                    self._device,
+                    self._precision,
+                    checkpoint=checkpoint,
+                    epoch=self.epoch,
+                    compile_threads=each.compute,
+                    processes=processes,
+                )
+                self._processes.join()
+        except BaseException:
+            self._processes.close()
+            raise
 
     @property
     def epoch(self) -> int:
@@ -115,12 +142,19 @@ class Trainer:
         """The epoch with the highest objective, the first of equals; None before the first epoch."""
         return next((report for report in reversed(self.reports) if report.is_best), None)
 
+    @property
+    def pids(self) -> list[int]:
+        """Process ids of the other processes that train this trial now, of rank 1 and up."""
+        return self._processes.pids
+
     def train_epoch(self) -> EpochReport:
         """Train one epoch, score every selection split, write the checkpoint, remove older ones.
 
         Raises:
             DivergedError: the loss or a weight is not finite; no checkpoint is written.
-            ConfigError: the objective is no metric of this trial.
+            RankError: another process of the trial died or hangs; the trainer is of no more use.
+            ConfigError: the objective is no metric of this trial, or a deterministic one needs what has no
+                deterministic form.
             ImageError: an image cannot be read.
             StorageError: the checkpoint cannot be written, e.g. the disk is full.
             RuntimeError: the trial is finished or closed.
@@ -132,16 +166,19 @@ class Trainer:
         start = time.perf_counter()
         if self._device.type == "cuda":
             torch.cuda.reset_peak_memory_stats(self._device)
-        totals = self._train(self._parts, self._data)
-        self._parts.release_gradients()
-        self._check_weights(self._parts)
-        trained = time.perf_counter()
-        results = self._score(self._parts, self._data)
+        with deterministic_kernels(self.spec.deterministic):
+            trained_epoch = self._processes.train(self._parts, self._data, self.epoch, self._progress)
+            trained = time.perf_counter()
+            results = self._score(self._parts, self._data)
+            scored = time.perf_counter()
+            query_ms = self._measured_query_ms(self._parts, self._data)
         metrics = {
-            **totals.metrics(),
+            **trained_epoch.totals.metrics(),
             **recall_metrics(results),
+            "cost/descriptor_bytes": float(descriptor_bytes(self.spec.trial.descriptor_dim)),
+            "cost/query_ms": query_ms,
             "time/train_s": trained - start,
-            "time/val_s": time.perf_counter() - trained,
+            "time/val_s": scored - trained,
         }
         if self.spec.trial.domain is not None:
             # Its value at the epoch's end.
@@ -149,11 +186,13 @@ class Trainer:
                 self.spec.trial.domain, (self.epoch + 1) / self.spec.trial.epochs
             )
         if self._device.type == "cuda":
-            metrics["gpu/peak_bytes"] = float(torch.cuda.max_memory_allocated(self._device))
+            own_peak_bytes = float(torch.cuda.max_memory_allocated(self._device))
+            metrics["gpu/peak_bytes"] = max(own_peak_bytes, trained_epoch.gpu_peak_bytes)
         return self._save(self._parts, self._data, metrics, results, start)
 
     def close(self) -> None:
-        """Release network, classifiers and data; the reports stay readable."""
+        """End the other processes, release network, classifiers and data; the reports stay readable."""
+        self._processes.close()
         self._parts = None
         self._data = None
 
@@ -167,69 +206,6 @@ class Trainer:
         """Close."""
         self.close()
 
-    def _train(self, parts: TrialParts, data: TrialData) -> EpochTotals:
-        trial = self.spec.trial
-        group = self.epoch % parts.classifiers.num_groups
-        parts.network.train()
-        threads = self._threads.loader
-        batches = TrainingBatches(
-            data.train, data.groups[group], trial, epoch=self.epoch, threads=threads, device=self._device
-        )
-        targets = None
-        try:
-            if data.target is not None and trial.domain is not None:
-                size = target_batch_size(trial.batch_size, trial.domain)
-                targets = TargetBatches(
-                    data.target,
-                    trial,
-                    batch_size=size,
-                    epoch=self.epoch,
-                    threads=threads,
-                    device=self._device,
-                )
-            # Training batches have one shape, so the search for the fastest kernels pays; queries differ.
-            with torch.backends.cudnn.flags(enabled=True, benchmark=True):
-                return run_epoch(
-                    parts.step_on(group, self._precision, self._device),
-                    batches,
-                    targets,
-                    LossWatch(
-                        trial.iterations_per_epoch,
-                        self._device,
-                        epoch=self.epoch + 1,
-                        context=self._context(),
-                    ),
-                    epoch=self.epoch,
-                    iterations=trial.iterations_per_epoch,
-                    planned_epochs=trial.epochs,
-                    before_step=self._inline_reversal(parts),
-                    progress=self._progress,
-                )
-        finally:
-            batches.close()
-            if targets is not None:
-                targets.close()
-
-    def _inline_reversal(self, parts: TrialParts) -> Callable[[float], None] | None:
-        domain = self.spec.trial.domain
-        if domain is None or domain.placement != "inline":
-            return None
-        return lambda fraction: parts.network.set_grl_alpha(alpha_at(domain, fraction))
-
-    def _check_weights(self, parts: TrialParts) -> None:
-        # The last step of an epoch is followed by no loss that would show its damage.
-        tensors = parts.network.state_dict().values()
-        finite = torch.stack([torch.isfinite(t).all() for t in tensors if t.is_floating_point()])
-        if not bool(finite.all()):
-            raise DivergedError(
-                f"weights are not finite at the end of epoch {self.epoch + 1} ({self._context()}); "
-                "lower lr or classifier_lr, or raise precision"
-            )
-
-    def _context(self) -> str:
-        trial = self.spec.trial
-        return f"lr={trial.lr:g}, classifier_lr={trial.classifier_lr:g}, precision={self._precision.name}"
-
     def _score(self, parts: TrialParts, data: TrialData) -> dict[str, RetrievalResult]:
         results = score_sets(
             parts.network,
@@ -237,9 +213,20 @@ class Trainer:
             eval_config=self.spec.eval,
             device=self._device,
             precision=self._precision,
-            loader_threads=self._threads.loader,
+            loader_threads=self._loader_threads,
         )
         return dict(zip(data.val, results, strict=True))
+
+    def _measured_query_ms(self, parts: TrialParts, data: TrialData) -> float:
+        if self._query_ms is None:
+            self._query_ms = measure_query_ms(
+                parts.network,
+                next(iter(data.val.values())).queries,
+                eval_config=self.spec.eval,
+                device=self._device,
+                precision=self._precision,
+            )
+        return self._query_ms
 
     def _save(
         self,

@@ -1,0 +1,67 @@
+"""`vgsearch status`: how a search stands, from another shell or afterwards."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from vgsearch.cli.options import DEFAULT_HOME, Home
+
+
+def status(
+    search: Annotated[str, typer.Argument(metavar="SEARCH", help="Name of a search, e.g. demo.")],
+    home: Home = DEFAULT_HOME,
+) -> None:
+    """Show how a search stands: trials, best first, what was spent, and whether a driver is at work.
+
+    It only reads the search's journal, so it may be called at any time.
+    """
+    from vgsearch.reporting.status import render_status, render_steps, status_steps
+    from vgsearch.reporting.trial_table import LiveTrial, readable_settings
+    from vgsearch.search.status import read_status
+
+    found = read_status(home, search)
+    trials = [
+        LiveTrial(
+            number=trial.number,
+            state=trial.state,
+            epoch=trial.epoch,
+            epochs=trial.epochs,
+            value=trial.value,
+            best=trial.best,
+            best_epoch=trial.best_epoch,
+            num_queries=trial.num_queries,
+            settings=readable_settings(trial.settings),
+            seconds=trial.seconds,
+            reason=trial.reason,
+            gpu_peak_bytes=trial.gpu_peak_bytes,
+            repeat_of=trial.repeat_of,
+            seed=trial.seed,
+            is_cut_off=trial.state == "running" and not found.is_alive,
+        )
+        for trial in found.trials
+    ]
+    console = Console()
+    console.print(
+        render_status(
+            trials,
+            search=search,
+            objective=found.objective,
+            is_alive=found.is_alive,
+            num_trials=found.num_trials,
+            wall_hours=found.wall_hours,
+            gpu_hours=found.gpu_hours,
+        )
+    )
+    steps = status_steps(
+        trials,
+        search=search,
+        is_alive=found.is_alive,
+        num_trials=found.num_trials,
+        home=None if home == DEFAULT_HOME else home,
+    )
+    console.print("\nNext:")
+    # Unwrapped, so that it can be copied from a narrow terminal.
+    console.print(render_steps(steps, found.journal), markup=False, highlight=False, soft_wrap=True)

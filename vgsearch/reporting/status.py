@@ -1,0 +1,116 @@
+"""A search as `vgsearch status` shows it: who is at work, what was spent, every trial, what to type next."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
+from rich.measure import Measurement
+from rich.text import Text
+
+from vgsearch.reporting import wording
+from vgsearch.reporting.next_steps import NextStep, next_steps, render_next_steps
+from vgsearch.reporting.table import new_table
+from vgsearch.reporting.trial_table import LiveTrial, best_first, name, remark, trial_table
+from vgsearch.reporting.verdicts import decisive_n
+
+_NARROWEST_REMARK = 36  # columns
+
+
+@dataclass(frozen=True)
+class _Trials:
+    """The table of trials, with reasons and settings in it or, where that is too narrow, below it."""
+
+    trials: tuple[LiveTrial, ...]
+    n: int
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        if not self.trials:
+            return
+        bare = trial_table(self.trials, self.n, with_remarks=False)
+        taken = Measurement.get(console, options.update(width=10_000), bare).maximum
+        if options.max_width - taken >= _NARROWEST_REMARK:
+            yield trial_table(self.trials, self.n, wrap=True)
+            return
+        yield bare
+        yield Text("")
+        remarks = new_table("trial", "settings", left=("settings",))
+        remarks.columns[-1].no_wrap = False
+        for trial in self.trials:
+            remarks.add_row(name(trial), Text(remark(trial)))
+        yield remarks
+
+
+def render_status(
+    trials: Sequence[LiveTrial],
+    *,
+    search: str,
+    objective: str,
+    is_alive: bool,
+    num_trials: int,
+    wall_hours: float,
+    gpu_hours: float,
+) -> RenderableType:
+    """Lay out how a search stands.
+
+    Args:
+        trials: in any order, repeats of finalists among them.
+        search: its name.
+        objective: the metric that ranks trials.
+        is_alive: whether a driver is at work.
+        num_trials: how many are planned, repeats not counted.
+        wall_hours: that its drivers have run.
+        gpu_hours: of its epochs; 0 is not mentioned.
+    """
+    driver = "a driver is running" if is_alive else "no driver is running"
+    spent = f"{wording.hours(wall_hours)} hours" + (
+        f" and {wording.hours(gpu_hours)} GPU-hours spent" if gpu_hours else " spent"
+    )
+    head = f"Search {search}, ranked by {objective}: {driver}"
+    counts = f"{_counts(trials, num_trials, is_alive=is_alive)}; {spent}"
+    table = _Trials(tuple(best_first(trials)), decisive_n(objective))
+    return Group(Text(head, style="bold"), Text(counts), table)
+
+
+def status_steps(
+    trials: Sequence[LiveTrial], *, search: str, is_alive: bool, num_trials: int, home: Path | None
+) -> list[NextStep]:
+    """What to type next, most useful first.
+
+    The study does not know the file that it was started with, hence `FILE`.
+    """
+    has_champion = any(trial.state in ("complete", "stopped") for trial in trials)
+    steps = next_steps(search, "FILE", home=home)
+    best = [step for step in steps if step.command.startswith("vgsearch best ")]
+    resume = steps[-1]
+    searched = [trial for trial in trials if trial.repeat_of is None]
+    left = max(0, num_trials - len(searched)) + sum(trial.state == "running" for trial in trials)
+    if is_alive:
+        return best if has_champion else []
+    if left:
+        going_on = f"go on with the {left} trials that are left (FILE: the search space)"
+        return [NextStep(resume.command, going_on), *(best if has_champion else [])]
+    return best if has_champion else [resume]
+
+
+def render_steps(steps: Sequence[NextStep], journal: Path) -> str:
+    """The next commands, and in the last line how to open the study in optuna-dashboard."""
+    dashboard = NextStep(
+        shlex.join(["optuna-dashboard", str(journal)]), "browse the study (pip install optuna-dashboard)"
+    )
+    return render_next_steps([*steps, dashboard])
+
+
+def _counts(trials: Sequence[LiveTrial], num_trials: int, *, is_alive: bool) -> str:
+    searched = [trial for trial in trials if trial.repeat_of is None]
+    repeats = [trial for trial in trials if trial.repeat_of is not None]
+    running = sum(trial.state == "running" for trial in trials)
+    parts = [f"{sum(trial.state != 'running' for trial in searched)} of {num_trials} trials ended"]
+    if repeats:
+        parts.append(f"{sum(trial.state != 'running' for trial in repeats)} of {len(repeats)} repeats ended")
+    if running:
+        parts.append(f"{running} running" if is_alive else f"{running} cut off")
+    return ", ".join(parts)

@@ -1,0 +1,193 @@
+"""How a search stands, read from its journal while a driver may be writing it, or after."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import cast
+
+from optuna.trial import FrozenTrial
+
+from vgsearch.config.suggestions import nearest_hint
+from vgsearch.errors import SearchError, StorageError
+from vgsearch.registry.records import TrialState
+from vgsearch.search.facts import epoch_facts, gpu_hours
+from vgsearch.search.study import (
+    EPOCHS,
+    IDENTITY,
+    NUM_TRIALS,
+    REASON,
+    REPEAT_OF,
+    SEED,
+    STATE,
+    WALL_S,
+    journal_path,
+    read_study,
+)
+
+
+@dataclass(frozen=True)
+class TrialStatus:
+    """A trial as the study knows it.
+
+    Attributes:
+        number: from 0.
+        state: `running` also stands for a trial whose driver is gone.
+        reason: why it ended so; empty for most.
+        epoch: epochs reported.
+        epochs: epochs that a whole trial has.
+        value: objective of the latest epoch, in percent; None before the first.
+        best: the highest so far.
+        best_epoch: when that was, the first of equals.
+        num_queries: behind the best value; 0 where splits of different sizes are averaged.
+        settings: the searched values by Optuna's names.
+        seconds: of its epochs.
+        gpu_peak_bytes: most GPU memory of one of its processes; None where it was not measured.
+        repeat_of: the trial that it repeats; None for a searched one.
+        seed: of a repeat.
+    """
+
+    number: int
+    state: TrialState
+    reason: str
+    epoch: int
+    epochs: int
+    value: float | None
+    best: float | None
+    best_epoch: int | None
+    num_queries: int
+    settings: dict[str, object] = field(default_factory=dict)
+    seconds: float = 0.0
+    gpu_peak_bytes: float | None = None
+    repeat_of: int | None = None
+    seed: int | None = None
+
+
+@dataclass(frozen=True)
+class SearchStatus:
+    """A search as its journal tells it.
+
+    Attributes:
+        name: of the search.
+        journal: its file.
+        objective: the metric that ranks trials.
+        is_alive: whether a driver holds the search's lock.
+        num_trials: planned trials, repeats of finalists not counted.
+        wall_hours: that its drivers have run, up to the latest epoch.
+        gpu_hours: of all epochs.
+        trials: in order of their numbers, repeats among them.
+    """
+
+    name: str
+    journal: Path
+    objective: str
+    is_alive: bool
+    num_trials: int
+    wall_hours: float
+    gpu_hours: float
+    trials: tuple[TrialStatus, ...]
+
+
+def read_status(home: Path, name: str) -> SearchStatus:
+    """Read how a search stands, without its lock and without writing anything.
+
+    Raises:
+        SearchError: there is no such search, it has no trial section yet, or its journal is damaged.
+        StorageError: its files cannot be read.
+    """
+    path = journal_path(home, name)
+    if name not in search_names(home):
+        raise SearchError(_unknown(home, name))
+    # Asked first: a driver that ends in between has written all that is read after.
+    is_alive = driver_is_alive(home, name)
+    try:
+        study = read_study(home, name)
+        trials = study.get_trials(deepcopy=False)
+    except OSError as error:
+        raise StorageError(f"cannot read {path}: {error.strerror}") from error
+    except (ValueError, KeyError, TypeError) as error:
+        raise SearchError(f"{path} is damaged or no journal of a search ({error})") from error
+    attributes = study.user_attrs
+    if IDENTITY not in attributes:
+        raise SearchError(f"search {name!r} has only just begun: its journal holds no trial yet")
+    searched = sum(REPEAT_OF not in trial.user_attrs for trial in trials)
+    return SearchStatus(
+        name=name,
+        journal=path,
+        objective=str(json.loads(attributes[IDENTITY])["search"]["objective"]),
+        is_alive=is_alive,
+        num_trials=max(int(attributes.get(NUM_TRIALS, 0)), searched),
+        wall_hours=float(attributes.get(WALL_S, 0)) / 3600,
+        gpu_hours=gpu_hours(trials),
+        trials=tuple(_trial_status(trial) for trial in trials),
+    )
+
+
+def search_names(home: Path) -> list[str]:
+    """The searches that have a journal under `home`, in order of the alphabet."""
+    return sorted(path.stem for path in (home / "studies").glob("*.journal") if path.stat().st_size)
+
+
+def driver_is_alive(home: Path, name: str) -> bool:
+    """Whether some process holds the search's lock.
+
+    It asks for a shared lock and gives it back at once: two who look do not take each other for a driver. A
+    driver that starts within those microseconds finds the lock taken and says so; the file is never made or
+    changed here.
+
+    Raises:
+        StorageError: the lock's file cannot be read.
+    """
+    path = journal_path(home, name).with_suffix(".lock")
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return False
+    except OSError as error:
+        raise StorageError(f"cannot read {path}: {error.strerror}") from error
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(descriptor)  # gives the lock back, too
+    return False
+
+
+def _trial_status(trial: FrozenTrial) -> TrialStatus:
+    values = trial.intermediate_values
+    facts = epoch_facts(trial)
+    latest = max(values, default=0)
+    best_epoch = max(values, key=lambda epoch: (values[epoch], -epoch), default=None)
+    peaks = [each.gpu_peak_bytes for each in facts.values() if each.gpu_peak_bytes is not None]
+    return TrialStatus(
+        number=trial.number,
+        state=cast(TrialState, trial.user_attrs.get(STATE, "running")),
+        reason=str(trial.user_attrs.get(REASON, "")),
+        epoch=latest,
+        epochs=int(trial.user_attrs.get(EPOCHS, latest)),
+        value=values.get(latest),
+        best=None if best_epoch is None else values[best_epoch],
+        best_epoch=best_epoch,
+        num_queries=0 if best_epoch is None else facts[best_epoch].num_queries,
+        settings=dict(trial.params),
+        seconds=sum(each.seconds for each in facts.values()),
+        gpu_peak_bytes=max(peaks, default=None),
+        repeat_of=trial.user_attrs.get(REPEAT_OF),
+        seed=trial.user_attrs.get(SEED),
+    )
+
+
+def _unknown(home: Path, name: str) -> str:
+    there = search_names(home)
+    if not there:
+        return (
+            f"no search {name!r}: {home / 'studies'} holds none; start one with vgsearch tune FILE, "
+            "or set --home"
+        )
+    return (
+        f"no search {name!r} in {home / 'studies'}{nearest_hint(name, there)}; there are: {', '.join(there)}"
+    )
