@@ -54,3 +54,14 @@ def test_rendered_lines_can_be_pasted() -> None:
     ]
     assert len({line.index("#") for line in lines}) == 1
     assert render_next_steps([]) == ""
+
+
+def test_a_search_is_resumed_with_the_same_overrides():
+    command = next_steps("demo", "demo.yaml", overrides=["trial.epochs=1", "data={train: a b}"])[-1].command
+    assert command == "vgsearch tune demo.yaml --resume --set trial.epochs=1 --set 'data={train: a b}'"
+
+
+def test_a_long_command_does_not_widen_the_column_of_the_others():
+    steps = next_steps("demo", "demo.yaml", overrides=["trial.loss={name: cosface}"] * 9)
+    first = render_next_steps(steps).splitlines()[0]
+    assert len(first) < 160

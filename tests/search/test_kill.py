@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import suppress
 
 import numpy as np
 import pytest
@@ -15,7 +16,10 @@ from vgsearch.search.study import journal_path, read_trials
 
 pytestmark = pytest.mark.slow
 
-KILLS = 5
+KILLS = 20
+# What differs between any two runs of one search: the clock.
+CLOCK = ("time/", "cost/query_ms", "train/images_per_s")
+LONGER = ("--set", "search.num_trials=6", "--set", "search.finalists={top: 1, seeds: 1}")
 
 
 def start(space_file, city, home, *extra):
@@ -69,40 +73,83 @@ def training_workers(driver):
 
 
 def comparable(home):
-    return [(trial.state, trial.params, trial.intermediate_values) for trial in read_trials(home, "quick")]
+    """Every suggestion, state and value of the study."""
+    return [
+        (
+            trial.state,
+            trial.params,
+            trial.intermediate_values,
+            {
+                key: trial.user_attrs.get(f"vgsearch.{key}")
+                for key in ("state", "reason", "repeat_of", "seed")
+            },
+        )
+        for trial in read_trials(home, "quick")
+    ]
+
+
+def recorded(home):
+    """Every metric of every run in MLflow but those of the clock."""
+    return [
+        {
+            epoch: {name: value for name, value in metrics.items() if not name.startswith(CLOCK)}
+            for epoch, metrics in record.history.items()
+        }
+        for record in MlflowRegistry(home, None).trials("quick")
+    ]
+
+
+def kill_at_random(space_file, city, home, rng):
+    """Kill the driver, its worker, or both, at a random moment, again and again; leave nobody running."""
+    process, kinds = None, []
+    while len(kinds) < KILLS:
+        if process is None or process.poll() is not None:
+            begun = journal_size(home) and read_trials(home, "quick")
+            process = start(
+                space_file, city, home, "--deterministic", *LONGER, *(["--resume"] if begun else [])
+            )
+        if not wait_for_growth(process, home, journal_size(home) + int(rng.integers(0, 700))):
+            raise AssertionError(f"the search ended after {len(kinds)} kills: {process.communicate()[0]}")
+        time.sleep(float(rng.uniform(0, 0.5)))
+        kind = ("driver", "worker", "both")[int(rng.integers(3))]
+        if kind != "driver":
+            for worker in training_workers(process.pid):
+                with suppress(ProcessLookupError):
+                    os.kill(worker, signal.SIGKILL)
+        if kind != "worker":
+            if rng.integers(2):
+                os.killpg(process.pid, signal.SIGKILL)
+            process.kill()
+            process.wait()
+            process.stdout.close()
+        kinds.append(kind)
+    if process.poll() is None:
+        process.kill()
+        process.wait()
+        process.stdout.close()
+    return kinds
 
 
 def test_kills_at_random_moments_change_nothing(space_file, tiny_city, tmp_path):
     quiet, killed = tmp_path / "quiet", tmp_path / "killed"
-    process = start(space_file, tiny_city, quiet)
+    process = start(space_file, tiny_city, quiet, "--deterministic", *LONGER)
     output, _ = process.communicate(timeout=300)
     assert process.returncode == 0, output
 
-    rng = np.random.default_rng(0)
-    for kill in range(KILLS):
-        process = start(space_file, tiny_city, killed, *(["--resume"] if journal_size(killed) else []))
-        if wait_for_growth(process, killed, journal_size(killed) + int(rng.integers(0, 900))):
-            time.sleep(float(rng.uniform(0, 0.5)))
-        if kill % 2:
-            os.killpg(process.pid, signal.SIGKILL)
-        else:
-            process.kill()
-        process.wait()
-        process.stdout.close()
-    process = start(space_file, tiny_city, killed, "--resume")
+    kinds = kill_at_random(space_file, tiny_city, killed, np.random.default_rng(0))
+    assert {"driver", "worker", "both"} == set(kinds)
+    process = start(space_file, tiny_city, killed, *LONGER, "--resume")
     output, _ = process.communicate(timeout=300)
     assert process.returncode == 0, output
 
     assert comparable(killed) == comparable(quiet)
+    assert len(comparable(killed)) == 7
+    assert recorded(killed) == recorded(quiet)
     records = MlflowRegistry(killed, None).trials("quick")
     assert [record.uid for record in records] == [
         trial.user_attrs["vgsearch.uid"] for trial in read_trials(killed, "quick")
     ]
-    for record, trial in zip(records, read_trials(killed, "quick"), strict=True):
-        epochs = {epoch: metrics for epoch, metrics in record.history.items() if epoch}
-        told = {epoch: metrics["val/recall_at_1"] for epoch, metrics in epochs.items()}
-        assert told == trial.intermediate_values
-        assert record.state != "running"
+    assert all(record.state != "running" for record in records)
     versions = MlflowRegistry(killed, None).versions("quick")
     assert len({version.uid for version in versions}) == len(versions) == len(records)
 

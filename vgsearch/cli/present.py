@@ -105,6 +105,7 @@ def print_outcome(
         has_champion=any(row.may_win for row in rows),
         home=home,
         data_root=data_root,
+        overrides=document.overrides,
     )
     if outcome.interrupted:
         done = sum(trial.state != "running" for trial in outcome.trials)

@@ -16,6 +16,9 @@ class NextStep:
     purpose: str
 
 
+_LONG = 100
+
+
 def next_steps(
     search: str,
     space_file: Path | str,
@@ -24,6 +27,7 @@ def next_steps(
     has_champion: bool = True,
     home: Path | str | None = None,
     data_root: Path | str | None = None,
+    overrides: Sequence[str] = (),
 ) -> list[NextStep]:
     """List what to type, in the order in which one would.
 
@@ -34,6 +38,7 @@ def next_steps(
         has_champion: whether any trial finished an epoch.
         home: where the search lies; None where that is the default, which needs no option.
         data_root: where the data lie; None where that is the default.
+        overrides: what `--set` changed in the file: a search is resumed with the same.
     """
     at_home = [] if home is None else ["--home", str(home)]
     with_data = [] if data_root is None else ["--data-root", str(data_root)]
@@ -45,13 +50,15 @@ def next_steps(
             _step("the champion's path, and how to load it", "best", search, *at_home),
             _step("score it on a split", "evaluate", champion, "--on", split, *at_home, *with_data),
         ]
-    resume = ("tune", str(space_file), "--resume", *at_home, *with_data)
+    sets = [part for override in overrides for part in ("--set", override)]
+    resume = ("tune", str(space_file), "--resume", *sets, *at_home, *with_data)
     return [*steps, _step("go on with the search", *resume)]
 
 
 def render_next_steps(steps: Sequence[NextStep]) -> str:
     """Commands in one column, what they are for behind them."""
-    width = max((len(step.command) for step in steps), default=0)
+    # One long command must not push what the others are for off the screen.
+    width = max((len(step.command) for step in steps if len(step.command) <= _LONG), default=0)
     return "\n".join(f"  {step.command:<{width}}  # {step.purpose}" for step in steps)
 
 
