@@ -153,16 +153,22 @@ def _child(arguments, die_after, counter):
     run(*arguments)
 
 
-def run_in_child(*arguments, die_after=0):
-    """Run the search in a forked process that kills itself after its `die_after`-th write.
+def start_in_child(*arguments, die_after=0):
+    """Start the search in a forked process that kills itself after its `die_after`-th write.
 
-    Returns the exit code and the number of writes.
+    Returns the process and the number of its writes so far, as a shared value.
     """
     context = multiprocessing.get_context("fork")
     counter = context.Value("i", 0)
     process = context.Process(target=_child, args=(arguments, die_after, counter))
     process.start()
-    process.join(timeout=120)
+    return process, counter
+
+
+def run_in_child(*arguments):
+    """Run the search in a forked process; gives its exit code and the number of its writes."""
+    process, counter = start_in_child(*arguments)
+    process.join()
     return process.exitcode, counter.value
 
 
