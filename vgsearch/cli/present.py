@@ -9,6 +9,7 @@ from pathlib import Path
 from rich.console import Console, RenderableType
 
 from vgsearch.cli.options import DEFAULT_DATA_ROOT, DEFAULT_HOME
+from vgsearch.cli.standing import shown_trial
 from vgsearch.config.document import SearchDocument
 from vgsearch.config.losses import ArcFaceConfig, CombinedConfig, CosFaceConfig, LossConfig, SphereFaceConfig
 from vgsearch.errors import SearchError
@@ -19,7 +20,6 @@ from vgsearch.reporting.live_table import LiveTable
 from vgsearch.reporting.next_steps import next_steps, render_next_steps
 from vgsearch.reporting.paired import compare_pair
 from vgsearch.reporting.rows import Costs, LeaderboardRow, MarginUnit, Recalls, ScoreRow, pool_recalls
-from vgsearch.reporting.trial_table import LiveTrial, readable_settings
 from vgsearch.reporting.verdicts import decisive_split
 from vgsearch.retrieval.compare import PairedComparison
 from vgsearch.retrieval.recall import RetrievalResult
@@ -38,24 +38,7 @@ class Watcher:
 
     def event(self, event: TrialEvent) -> None:
         """Show a trial's new standing."""
-        self._table.update(
-            LiveTrial(
-                number=event.number,
-                state=event.state,
-                epoch=event.epoch,
-                epochs=event.epochs,
-                value=event.value,
-                best=event.best,
-                best_epoch=event.best_epoch,
-                num_queries=event.num_queries,
-                settings=readable_settings(event.settings),
-                seconds=event.seconds,
-                reason=event.reason,
-                gpu_peak_bytes=event.gpu_peak_bytes,
-                repeat_of=event.repeat_of,
-                seed=event.seed,
-            )
-        )
+        self._table.update(shown_trial(event))
 
     def beat(self) -> None:
         """Let the table's clock go on."""

@@ -18,29 +18,13 @@ def status(
 
     It only reads the search's journal, so it may be called at any time.
     """
+    from vgsearch.cli.standing import shown_trial
     from vgsearch.reporting.status import render_status, render_steps, status_steps
-    from vgsearch.reporting.trial_table import LiveTrial, readable_settings
     from vgsearch.search.status import read_status
 
     found = read_status(home, search)
     trials = [
-        LiveTrial(
-            number=trial.number,
-            state=trial.state,
-            epoch=trial.epoch,
-            epochs=trial.epochs,
-            value=trial.value,
-            best=trial.best,
-            best_epoch=trial.best_epoch,
-            num_queries=trial.num_queries,
-            settings=readable_settings(trial.settings),
-            seconds=trial.seconds,
-            reason=trial.reason,
-            gpu_peak_bytes=trial.gpu_peak_bytes,
-            repeat_of=trial.repeat_of,
-            seed=trial.seed,
-            is_cut_off=trial.state == "running" and not found.is_alive,
-        )
+        shown_trial(trial, is_cut_off=trial.state == "running" and not found.is_alive)
         for trial in found.trials
     ]
     console = Console()

@@ -61,6 +61,18 @@ def next_arrival(trials: Iterable[FrozenTrial]) -> int:
     return max(arrivals, default=-1) + 1
 
 
+def best_epoch(trial: FrozenTrial) -> int | None:
+    """The reported epoch with the highest objective, the first of equals; None before the first."""
+    values = trial.intermediate_values
+    return max(values, key=lambda epoch: (values[epoch], -epoch), default=None)
+
+
+def gpu_peak_bytes(facts: Iterable[EpochFacts]) -> float | None:
+    """The most GPU memory of any epoch; None where none was measured."""
+    peaks = (each.gpu_peak_bytes for each in facts if each.gpu_peak_bytes is not None)
+    return max(peaks, default=None)
+
+
 def gpu_hours(trials: Iterable[FrozenTrial]) -> float:
     """GPUs times hours of all epochs."""
     return sum(facts.gpus * facts.seconds for trial in trials for facts in epoch_facts(trial).values()) / 3600

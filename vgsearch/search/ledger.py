@@ -124,7 +124,6 @@ class Ledger:
         self._repeats: list[FrozenTrial] = []
         self._is_exhausted = False
         self._left_over = [trial for trial in study.trials() if not trial.state.is_finished()]
-        self.num_left_over = len(self._left_over)
 
     @property
     def num_to_run(self) -> int:

@@ -16,9 +16,10 @@ from vgsearch.errors import DataError
 from vgsearch.models.checkpoint import latest_checkpoint, read_metrics
 from vgsearch.registry.records import TrialState
 from vgsearch.retrieval.recall import RetrievalResult
-from vgsearch.search.facts import EpochFacts, epoch_facts
+from vgsearch.search.facts import EpochFacts, best_epoch, epoch_facts, gpu_peak_bytes
 from vgsearch.search.proposal import decide_again
 from vgsearch.search.study import REASON, REPEAT_OF, SEED, STATE, UID
+from vgsearch.training.report import epoch_name
 from vgsearch.training.val_scores import stored_results
 
 
@@ -90,19 +91,19 @@ def best_checkpoint(trial_folder: Path) -> Path | None:
     latest = latest_checkpoint(trial_folder)
     if latest is None:
         return None
-    return trial_folder / f"epoch_{int(str(read_metrics(latest)['best_epoch'])):04d}"
+    return trial_folder / epoch_name(int(str(read_metrics(latest)["best_epoch"])))
 
 
 def _outcome(stored: FrozenTrial, home: Path, document: SearchDocument) -> TrialOutcome:
     uid = str(stored.user_attrs[UID])
     values = stored.intermediate_values
-    best_epoch = max(values, key=lambda epoch: (values[epoch], -epoch), default=None)
+    best = best_epoch(stored)
     checkpoint = None
     results: dict[str, RetrievalResult] = {}
     facts = epoch_facts(stored)
     folder = home / "trials" / uid
-    if best_epoch is not None and (folder / f"epoch_{best_epoch:04d}").is_dir():
-        checkpoint = folder / f"epoch_{best_epoch:04d}"
+    if best is not None and (folder / epoch_name(best)).is_dir():
+        checkpoint = folder / epoch_name(best)
         # A damaged side file costs the table its interval, not the search its end.
         with suppress(DataError):
             results = stored_results(checkpoint)
@@ -113,8 +114,8 @@ def _outcome(stored: FrozenTrial, home: Path, document: SearchDocument) -> Trial
         reason=str(stored.user_attrs.get(REASON, "")),
         trial=stored_config(stored, document),
         epochs_done=len(values),
-        best=None if best_epoch is None else values[best_epoch],
-        best_epoch=best_epoch,
+        best=None if best is None else values[best],
+        best_epoch=best,
         checkpoint=checkpoint,
         results=results,
         seconds=sum(each.seconds for each in facts.values()),
@@ -133,11 +134,10 @@ def stored_config(stored: FrozenTrial, document: SearchDocument) -> TrialConfig:
 
 def _costs(facts: Mapping[int, EpochFacts]) -> TrialCosts:
     epochs = [facts[epoch] for epoch in sorted(facts)]
-    peaks = [each.gpu_peak_bytes for each in epochs if each.gpu_peak_bytes is not None]
     return TrialCosts(
         descriptor_bytes=epochs[0].descriptor_bytes if epochs else 0,
         query_ms=epochs[0].query_ms if epochs else None,
-        gpu_peak_bytes=max(peaks, default=None),
+        gpu_peak_bytes=gpu_peak_bytes(epochs),
         gpu_hours=sum(each.gpus * each.seconds for each in epochs) / 3600,
         hours=sum(each.seconds for each in epochs) / 3600,
     )

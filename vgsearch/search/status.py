@@ -5,7 +5,7 @@ from __future__ import annotations
 import fcntl
 import json
 import os
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import cast
 
@@ -14,7 +14,8 @@ from optuna.trial import FrozenTrial
 from vgsearch.config.suggestions import nearest_hint
 from vgsearch.errors import SearchError, StorageError
 from vgsearch.registry.records import TrialState
-from vgsearch.search.facts import epoch_facts, gpu_hours
+from vgsearch.search.events import TrialEvent
+from vgsearch.search.facts import best_epoch, epoch_facts, gpu_hours, gpu_peak_bytes
 from vgsearch.search.study import (
     EPOCHS,
     IDENTITY,
@@ -23,47 +24,11 @@ from vgsearch.search.study import (
     REPEAT_OF,
     SEED,
     STATE,
+    UID,
     WALL_S,
     journal_path,
     read_study,
 )
-
-
-@dataclass(frozen=True)
-class TrialStatus:
-    """A trial as the study knows it.
-
-    Attributes:
-        number: from 0.
-        state: `running` also stands for a trial whose driver is gone.
-        reason: why it ended so; empty for most.
-        epoch: epochs reported.
-        epochs: epochs that a whole trial has.
-        value: objective of the latest epoch, in percent; None before the first.
-        best: the highest so far.
-        best_epoch: when that was, the first of equals.
-        num_queries: behind the best value; 0 where splits of different sizes are averaged.
-        settings: the searched values by Optuna's names.
-        seconds: of its epochs.
-        gpu_peak_bytes: most GPU memory of one of its processes; None where it was not measured.
-        repeat_of: the trial that it repeats; None for a searched one.
-        seed: of a repeat.
-    """
-
-    number: int
-    state: TrialState
-    reason: str
-    epoch: int
-    epochs: int
-    value: float | None
-    best: float | None
-    best_epoch: int | None
-    num_queries: int
-    settings: dict[str, object] = field(default_factory=dict)
-    seconds: float = 0.0
-    gpu_peak_bytes: float | None = None
-    repeat_of: int | None = None
-    seed: int | None = None
 
 
 @dataclass(frozen=True)
@@ -78,7 +43,8 @@ class SearchStatus:
         num_trials: planned trials, repeats of finalists not counted.
         wall_hours: that its drivers have run, up to the latest epoch.
         gpu_hours: of all epochs.
-        trials: in order of their numbers, repeats among them.
+        trials: in order of their numbers, repeats among them; `running` also stands for one whose driver is
+            gone, `seconds` are those of its epochs.
     """
 
     name: str
@@ -88,7 +54,7 @@ class SearchStatus:
     num_trials: int
     wall_hours: float
     gpu_hours: float
-    trials: tuple[TrialStatus, ...]
+    trials: tuple[TrialEvent, ...]
 
 
 def read_status(home: Path, name: str) -> SearchStatus:
@@ -122,7 +88,7 @@ def read_status(home: Path, name: str) -> SearchStatus:
         num_trials=max(int(attributes.get(NUM_TRIALS, 0)), searched),
         wall_hours=float(attributes.get(WALL_S, 0)) / 3600,
         gpu_hours=gpu_hours(trials),
-        trials=tuple(_trial_status(trial) for trial in trials),
+        trials=tuple(_standing(trial) for trial in trials),
     )
 
 
@@ -157,25 +123,25 @@ def driver_is_alive(home: Path, name: str) -> bool:
     return False
 
 
-def _trial_status(trial: FrozenTrial) -> TrialStatus:
+def _standing(trial: FrozenTrial) -> TrialEvent:
     values = trial.intermediate_values
     facts = epoch_facts(trial)
     latest = max(values, default=0)
-    best_epoch = max(values, key=lambda epoch: (values[epoch], -epoch), default=None)
-    peaks = [each.gpu_peak_bytes for each in facts.values() if each.gpu_peak_bytes is not None]
-    return TrialStatus(
+    best = best_epoch(trial)
+    return TrialEvent(
         number=trial.number,
+        uid=str(trial.user_attrs[UID]),
         state=cast(TrialState, trial.user_attrs.get(STATE, "running")),
         reason=str(trial.user_attrs.get(REASON, "")),
         epoch=latest,
         epochs=int(trial.user_attrs.get(EPOCHS, latest)),
         value=values.get(latest),
-        best=None if best_epoch is None else values[best_epoch],
-        best_epoch=best_epoch,
-        num_queries=0 if best_epoch is None else facts[best_epoch].num_queries,
+        best=None if best is None else values[best],
+        best_epoch=best,
+        num_queries=0 if best is None else facts[best].num_queries,
         settings=dict(trial.params),
         seconds=sum(each.seconds for each in facts.values()),
-        gpu_peak_bytes=max(peaks, default=None),
+        gpu_peak_bytes=gpu_peak_bytes(facts.values()),
         repeat_of=trial.user_attrs.get(REPEAT_OF),
         seed=trial.user_attrs.get(SEED),
     )

@@ -72,11 +72,9 @@ def _halved(
     others: Sequence[JudgedTrial],
 ) -> str:
     factor = scheduler.reduction_factor
-    if epoch not in rung_epochs(scheduler.grace_epochs, factor, max_epochs):
+    if not _is_halved(judged, epoch, max_epochs, others, grace_epochs=scheduler.grace_epochs, factor=factor):
         return ""
-    histories = [other.history for other in others]
-    stopped = is_stopped(judged.history, epoch, histories, reduction_factor=factor)
-    return f"asha: not among the best 1/{factor} after epoch {epoch}" if stopped else ""
+    return f"asha: not among the best 1/{factor} after epoch {epoch}"
 
 
 def _halved_in_bracket(
@@ -90,12 +88,26 @@ def _halved_in_bracket(
     graces = bracket_graces(scheduler.grace_epochs, factor, max_epochs)
     weights = bracket_weights(len(graces), factor)
     bracket = bracket_of(judged.number, weights)
-    if epoch not in rung_epochs(graces[bracket], factor, max_epochs):
+    rivals = [other for other in others if bracket_of(other.number, weights) == bracket]
+    if not _is_halved(judged, epoch, max_epochs, rivals, grace_epochs=graces[bracket], factor=factor):
         return ""
-    histories = [other.history for other in others if bracket_of(other.number, weights) == bracket]
-    stopped = is_stopped(judged.history, epoch, histories, reduction_factor=factor)
     place = f"bracket {bracket} (grace {graces[bracket]})"
-    return f"hyperband: not among the best 1/{factor} of {place} after epoch {epoch}" if stopped else ""
+    return f"hyperband: not among the best 1/{factor} of {place} after epoch {epoch}"
+
+
+def _is_halved(
+    judged: JudgedTrial,
+    epoch: int,
+    max_epochs: int,
+    rivals: Sequence[JudgedTrial],
+    *,
+    grace_epochs: int,
+    factor: int,
+) -> bool:
+    """Whether `epoch` is a rung and the trial is not among its best there."""
+    if epoch not in rung_epochs(grace_epochs, factor, max_epochs):
+        return False
+    return is_stopped(judged.history, epoch, [rival.history for rival in rivals], reduction_factor=factor)
 
 
 def _below_median(

@@ -17,6 +17,7 @@ from optuna.trial import FrozenTrial, create_trial
 from optuna.trial import TrialState as OptunaState
 from pydantic import ValidationError
 
+from vgsearch.config.agreement import same_value
 from vgsearch.config.choice import Choice, Tree, is_scalar
 from vgsearch.config.distributions import IntRange, LogUniform, Scalar, Uniform
 from vgsearch.config.document import SearchDocument
@@ -184,7 +185,7 @@ def _match(tree: Tree, value: Any, name: str, path: str, params: dict[str, Scala
             for i, child in enumerate(tree)
         ]
         return next((f"{path} is {value!r} there" for problem in problems if problem), "")
-    return "" if tree == value else f"{path} is {value!r} there and {tree!r} here"
+    return "" if same_value(tree, value) else f"{path} is {value!r} there and {tree!r} here"
 
 
 def _match_choice(choice: Choice, value: Any, name: str, path: str, params: dict[str, Scalar]) -> str:
