@@ -61,7 +61,9 @@ def test_trials_of_a_node_that_dies_move_and_finish(space_file, tiny_city, tmp_p
         home,
         cluster.address,
         *("--set", "resources.max_concurrent=2", "--set", "search.scheduler.name=none"),
-        *("--set", "trial.epochs=40", "--set", "search.num_trials=4"),
+        # Long enough for the second node's first worker, which starts seconds after the first one's.
+        *("--set", "trial.epochs=40", "--set", "trial.iterations_per_epoch=20"),
+        *("--set", "search.num_trials=4"),
     )
 
     def two_trials_have_begun():
