@@ -48,8 +48,17 @@ def test_a_search_is_opened_once(registry: Registry) -> None:
 
 def test_a_recorded_parameter_keeps_its_value(registry: Registry) -> None:
     registry.open_search("grl", params={"num_trials": 8}, config_text="")
+    open_trial(registry, "t0")
     registry.open_search("grl", params={"num_trials": 16}, config_text="")
     assert registry.searches()[0].params == {"num_trials": "8"}
+
+
+def test_a_search_that_ended_before_its_first_trial_is_recorded_anew(registry: Registry) -> None:
+    registry.open_search("grl", params={"num_trials": 8, "old": 1}, config_text="")
+    registry.open_search("grl", params={"num_trials": 16}, config_text="")
+    (record,) = registry.searches()
+    assert record.params == {"num_trials": "16"}
+    assert record.state == "running"
 
 
 def test_many_and_long_parameters(registry: Registry) -> None:

@@ -10,6 +10,7 @@ from vgsearch.registry.mlflow_registry import MlflowRegistry
 from vgsearch.registry.spool import SpooledRegistry
 from vgsearch.search.driver import search_identity
 from vgsearch.search.ledger import Ledger
+from vgsearch.search.memory import Holding
 from vgsearch.search.messages import WorkerMessage
 from vgsearch.search.study import DETERMINISTIC, NUM_TRIALS, WALL_S, WARM_START, Study, journal_path
 
@@ -17,6 +18,7 @@ CLIENT_WRITES = (
     "create_experiment",
     "create_run",
     "update_run",
+    "delete_run",
     "log_batch",
     "set_tag",
     "delete_tag",
@@ -89,7 +91,7 @@ def finish_trials(ledger, home):
             goes_on = ledger.receive(WorkerMessage(spec.uid, tuple(reports), num_queries=100))
 
 
-def run(space_file, city_root, home, overrides=(), registry=None, watch=lambda event: None):
+def run(space_file, city_root, home, overrides=(), registry=None, watch=lambda event: None, gpus=0.5):
     """Run or resume the search to its end; gives its ledger's standing."""
     document = load_document(space_file, overrides, data_root=city_root)
     data = document.resolved_data(city_root)
@@ -98,7 +100,7 @@ def run(space_file, city_root, home, overrides=(), registry=None, watch=lambda e
     study = open_study(document, data, home, resume)
     try:
         recorder = registry or SpooledRegistry(lambda: MlflowRegistry(home), home / "spool")
-        ledger = Ledger(document, data, study, recorder, watch, gpus=0.5)
+        ledger = Ledger(document, data, study, recorder, watch, holding=Holding(gpus))
         finish_trials(ledger, home)
         ledger.plan_repeats()
         finish_trials(ledger, home)

@@ -1,12 +1,19 @@
 """The ledger over a real study, with workers that are functions and the registry in memory."""
 
+from functools import partial
+
 import pytest
 
 from tests.search import ledger_run
 from tests.search.ledger_run import run
+from vgsearch.config.document import load_document
 from vgsearch.registry.memory_registry import MemoryRegistry
+from vgsearch.search.budget import Budget
+from vgsearch.search.events import nobody
+from vgsearch.search.ledger import Ledger
+from vgsearch.search.memory import Holding
 from vgsearch.search.messages import WorkerMessage
-from vgsearch.search.study import REPEAT_OF, STATE, read_trials
+from vgsearch.search.study import REPEAT_OF, STATE, WALL_S, read_trials
 
 FINALISTS = "search.finalists={top: 2, seeds: 2}"
 
@@ -16,9 +23,9 @@ def search(space_file, tiny_city, tmp_path):
     """Run or resume the quick search with `--set`s; gives its trials and its registry."""
     registries = {}
 
-    def go(*overrides, home="runs"):
+    def go(*overrides, home="runs", **options):
         registry = registries.setdefault(home, MemoryRegistry())
-        _, champion = run(space_file, tiny_city.parent, tmp_path / home, overrides, registry)
+        _, champion = run(space_file, tiny_city.parent, tmp_path / home, overrides, registry, **options)
         return read_trials(tmp_path / home, "quick"), registry, champion
 
     return go
@@ -96,6 +103,81 @@ def test_a_descriptor_that_is_too_large_is_never_trained(search):
     assert {trial.params["trial.descriptor_dim"] for trial in trials} == {16, 64}
 
 
+def test_a_spent_budget_cuts_repeats_that_a_larger_one_trains_again(search):
+    # Three trials of three epochs cost 0.045 GPU-hours: the budget ends within the first repeat.
+    few = ("search.num_trials=3", "search.scheduler.name=none", FINALISTS)
+    cut, _, _ = search(*few, "search.budget.gpu_hours=0.052")
+    repeats = [trial for trial in cut if REPEAT_OF in trial.user_attrs]
+    assert states(repeats) == ["stopped"]
+    longer, _, champion = search(*few, "search.budget.gpu_hours=1")
+    full = [t for t in longer if REPEAT_OF in t.user_attrs and t.user_attrs[STATE] == "complete"]
+    assert len({(t.user_attrs[REPEAT_OF], t.user_attrs["vgsearch.seed"]) for t in full}) == 4
+    means = {
+        number: sum(t.value for t in full if t.user_attrs[REPEAT_OF] == number) / 2
+        for number in {t.user_attrs[REPEAT_OF] for t in full}
+    }
+    assert champion.user_attrs.get(REPEAT_OF, champion.number) == max(means, key=means.get)
+
+
+def test_an_untold_trial_of_a_spent_budget_ends_without_training(search):
+    def die(event):
+        if event.number == 2:
+            raise KeyboardInterrupt
+
+    budget = "search.budget.gpu_hours=0.03"  # two trials of three epochs
+    with pytest.raises(KeyboardInterrupt):
+        search("search.num_trials=4", "search.scheduler.name=none", watch=die)
+    trials, registry, _ = search("search.num_trials=4", "search.scheduler.name=none", budget)
+    assert states(trials) == ["complete", "complete", "stopped"]
+    assert not trials[2].intermediate_values
+    assert [record.state for record in registry.trials("quick")] == states(trials)
+
+
+def test_the_value_that_is_told_is_the_best_of_those_that_were_judged(search, monkeypatch):
+    def die(event):
+        if event.epoch == 2:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        search("search.num_trials=1", "search.scheduler.name=none", watch=die)
+    monkeypatch.setattr(ledger_run, "SALT", "another machine")  # its numbers differ a little
+    (trial,), _, _ = search("search.num_trials=1", "search.scheduler.name=none")
+    assert trial.value == max(trial.intermediate_values.values())
+
+
+def test_while_an_extended_search_runs_the_alias_stays_with_the_repeated(search):
+    repeated, registry, _ = search("search.num_trials=3", FINALISTS)
+    seen = set()
+
+    def look(event):
+        if event.repeat_of is not None:
+            raise KeyboardInterrupt
+        seen.add(registry.champion("quick").uid)
+
+    with pytest.raises(KeyboardInterrupt):
+        search("search.num_trials=8", FINALISTS, watch=look)
+    families = {t.user_attrs[REPEAT_OF] for t in repeated if REPEAT_OF in t.user_attrs}
+    assert seen <= {
+        trial.user_attrs["vgsearch.uid"]
+        for trial in repeated
+        if trial.user_attrs.get(REPEAT_OF, trial.number) in families
+    }
+
+
+def test_the_spent_time_is_kept_between_epochs(space_file, tiny_city, tmp_path, monkeypatch):
+    monkeypatch.setattr("vgsearch.search.ledger.KEEP_TIME_EVERY_S", 0.0)
+    document = load_document(space_file, (), data_root=tiny_city.parent)
+    data = document.resolved_data(tiny_city.parent)
+    study = ledger_run.open_study(document, data, tmp_path, resume=False)
+    study.set_setting(WALL_S, 3600)
+    clock = iter(range(0, 1000, 100))
+    monkeypatch.setattr("vgsearch.search.ledger.Budget", partial(Budget, clock=lambda: next(clock)))
+    ledger = Ledger(document, data, study, MemoryRegistry(), nobody, holding=Holding())
+    ledger.keep_time()
+    assert study.setting(WALL_S) == 3700
+    study.close()
+
+
 def test_a_batch_that_ran_out_of_memory_is_not_tried_again(search, monkeypatch):
     def run_out(spec, epoch, home):
         if spec.trial.batch_size >= 8:
@@ -121,3 +203,29 @@ def test_a_batch_that_ran_out_of_memory_is_not_tried_again(search, monkeypatch):
     assert sizes, "some trial was too large"
     assert sizes == sorted(set(sizes), reverse=True), "each next one was smaller than what ran out before"
     assert all(t.params["trial.batch_size"] == 4 for t in trials if t.user_attrs[STATE] == "complete")
+
+
+def test_a_search_whose_every_batch_runs_out_of_memory_ends_and_says_so(search, monkeypatch):
+    said = []
+
+    def finish(ledger, home):
+        while (spec := ledger.next_spec()) is not None:
+            if spec.trial.batch_size >= 8 and spec.trial.loss.name == "cosface":
+                ledger.receive(WorkerMessage(spec.uid, (), failed="out of GPU memory", out_of_memory=True))
+            else:
+                real_finish(ledger, home, spec)
+        said.append(ledger.cut_short_by)
+
+    def real_finish(ledger, home, spec):
+        reports = [ledger_run.report(spec, epoch, home) for epoch in (1, 2, 3)]
+        ledger.receive(WorkerMessage(spec.uid, tuple(reports), num_queries=100))
+
+    monkeypatch.setattr(ledger_run, "finish_trials", finish)
+    fixed = ("search.num_trials=10", "trial.batch_size=8", "search.scheduler.name=none")
+    trials, _, champion = search(*fixed)
+    assert "out_of_memory" in states(trials)
+    assert len(trials) < 10
+    assert "ran out of memory" in said[0]
+    assert champion.user_attrs[STATE] == "complete"
+    more, _, _ = search(*fixed, gpus=1.0)
+    assert len(more) > len(trials), "with a larger share it is worth a try"

@@ -7,7 +7,7 @@ from optuna.trial import TrialState, create_trial
 
 from vgsearch.errors import SearchError
 from vgsearch.search.facts import EPOCH, EpochFacts, epoch_facts, history, next_arrival
-from vgsearch.search.study import Study, journal_path, read_trials
+from vgsearch.search.study import PROVENANCE, Study, journal_path, read_trials
 
 
 def proposal(value: float = 0.5) -> optuna.trial.FrozenTrial:
@@ -152,3 +152,11 @@ def test_uids_carry_the_number_and_survive_a_resume(tmp_path, study):
 def test_trials_pickle_for_the_samplers_copy(study):
     study.add_running(proposal())
     assert pickle.loads(pickle.dumps(study.trials()))[0].params == {"trial.lr": 0.5}
+
+
+def test_a_search_that_ended_before_its_first_trial_leaves_nothing_to_the_next(tmp_path):
+    Study.create(tmp_path, "grl", {"trial": 1}, {PROVENANCE: {"commit": "old"}}).close()
+    again = Study.create(tmp_path, "grl", {"trial": 2})
+    assert again.identity == {"trial": 2}
+    assert again.setting(PROVENANCE) is None
+    again.close()

@@ -56,6 +56,7 @@ def tune(
     shown_home, shown_root = unless_default(home, data_root)
     home = home.resolve()
     document = load_space(file, overrides, data_root)
+    trials_in_file = document.search.num_trials
     document = with_planned_trials(document, home, trials, resume=resume)
     if document.data.demo_city is not None:
         city = document.data.demo_city
@@ -77,6 +78,7 @@ def tune(
             resume=resume,
             deterministic=deterministic,
             warm_start=warm_start,
+            trials_in_file=trials_in_file,
             address=address,
             watch=watcher.event,
             beat=watcher.beat,

@@ -105,6 +105,8 @@ class MemoryRegistry:
         """See `Recorder.open_search`."""
         model_name(name)
         run = self._searches.setdefault(name, _Run(name, "", f"search{len(self._searches)}", name, {}))
+        if not any(search == name for search, _ in self._trials):
+            run.params = {}  # it ended before its first trial and starts anew
         run.tags.update(checked(tags or {}))
         return run.reopen(params, "config.yaml", config_text)
 

@@ -107,7 +107,14 @@ class MlflowRegistry:
         experiment_name(name)
         with self._store.calls(f"cannot open search {name!r}") as client:
             experiment_id = runs.open_experiment(self._store, client, name)
-            run = runs.open_run(client, experiment_id, {KIND_TAG: "search", SEARCH_TAG: name}, name)
+            identity = {KIND_TAG: "search", SEARCH_TAG: name}
+            run = runs.open_run(client, experiment_id, identity, name)
+            if runs.has_other_params(run, params) and not runs.find_runs(
+                client, experiment_id, {KIND_TAG: "trial", SEARCH_TAG: name}
+            ):
+                # It ended before its first trial, and a parameter of MLflow's cannot be changed.
+                client.delete_run(run.info.run_id)
+                run = runs.open_run(client, experiment_id, identity, name)
             runs.fill_run(client, run, params, config_text, "config.yaml", tags or {})
             self._opened[name] = (experiment_id, run.info.run_id)
             return str(run.info.run_id)

@@ -157,6 +157,11 @@ def fill_run(
         client.log_batch(run_id, tags=[RunTag(key, value) for key, value in changed.items()])
 
 
+def has_other_params(run: Run, params: Mapping[str, object]) -> bool:
+    """Whether a recorded parameter has another value than now."""
+    return any(run.data.params.get(key, value) != value for key, value in flatten(params).items())
+
+
 def close_run(client: MlflowClient, run_id: str, state: str, tags: Mapping[str, str]) -> None:
     """Write the state and `tags`, then MLflow's status."""
     from mlflow.entities import RunTag

@@ -41,7 +41,7 @@ class Recorder(Protocol):
         Args:
             name: The search's name.
             params: Its configuration, nested as it likes; recorded flat, and only once: a parameter
-                that is recorded keeps its first value.
+                that is recorded keeps its first value, once a trial was opened.
             config_text: The whole configuration, kept as artifact `config.yaml` (the latest one).
             tags: More tags of the parent run; these are updated.
 

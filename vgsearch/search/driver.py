@@ -22,11 +22,23 @@ from vgsearch.search.events import Watcher, nobody
 from vgsearch.search.finalists import Finalist
 from vgsearch.search.interrupts import Interrupted, Interruption, winding_down
 from vgsearch.search.ledger import EXTENDABLE, Ledger
+from vgsearch.search.memory import Holding
 from vgsearch.search.node_check import check_nodes
 from vgsearch.search.outcome import TrialOutcome, trial_outcomes
+from vgsearch.search.plan import end_of_search
 from vgsearch.search.provenance import changes_since, gather, this_node
 from vgsearch.search.resources import Demand, Node, decide_demand
-from vgsearch.search.study import DETERMINISTIC, NUM_TRIALS, PROVENANCE, UID, WALL_S, WARM_START, Study
+from vgsearch.search.study import (
+    DETERMINISTIC,
+    ENDED,
+    FILE_TRIALS,
+    NUM_TRIALS,
+    PROVENANCE,
+    UID,
+    WALL_S,
+    WARM_START,
+    Study,
+)
 from vgsearch.search.warm_start import WarmStart, read_warm_start
 
 
@@ -64,6 +76,7 @@ def run_search(
     resume: bool = False,
     deterministic: bool = False,
     warm_start: str | None = None,
+    trials_in_file: int | None = None,
     address: str | None = None,
     watch: Watcher = nobody,
     beat: Callable[[], None] = lambda: None,
@@ -80,6 +93,7 @@ def run_search(
         deterministic: one trial at a time, on kernels that repeat themselves, so that the search does; a
             search that began so goes on so.
         warm_start: name of an earlier search whose trials the sampler shall know.
+        trials_in_file: what the file says of `search.num_trials` where the command line said otherwise.
         address: a running Ray cluster to join (`auto` finds the local one); None starts Ray here.
         watch: told of every step of every trial.
         beat: called a few times a second while trials run.
@@ -97,6 +111,7 @@ def run_search(
         if resume
         else _create(document, data, home, deterministic=deterministic, warm_start=warm_start, say=say)
     )
+    study.set_setting(FILE_TRIALS, trials_in_file or document.search.num_trials)
     interruption = Interruption(say)
     interrupted = False
     scores: tuple[Mapping[str, RetrievalResult], Mapping[str, RetrievalResult]] = ({}, {})
@@ -110,13 +125,21 @@ def run_search(
         with signals(), ray_session(address) as nodes, signals():
             demand = decide_demand(document.resources, nodes)
             hardware = _hardware(nodes, data, home)
-            ledger = Ledger(document, data, study, registry, watch, gpus=demand.gpus)
+            holding = Holding(demand.gpus, demand.processes)
+            ledger = Ledger(document, data, study, registry, watch, holding=holding)
+
+            def beat_and_keep_time() -> None:
+                ledger.keep_time()
+                beat()
+
             try:
                 _record_provenance(registry, ledger.search_run, study, gather(document, data, hardware))
-                run = _Run(ledger, demand, document, home, beat, interruption, is_cluster=len(nodes) > 1)
+                is_cluster = len(nodes) > 1
+                run = _Run(ledger, demand, document, home, beat_and_keep_time, interruption, is_cluster)
                 _search(run, say)
                 interruption.check()
-                scores = _finale(ledger, demand, registry, home, beat, say, interruption)
+                scores = _finale(ledger, demand, registry, home, beat_and_keep_time, say, interruption)
+                study.set_setting(ENDED, end_of_search(document.search.num_trials, ledger.cut_short_by))
             except Interrupted:
                 interrupted = True
                 registry.finish_search(ledger.search_run, "interrupted")
@@ -126,6 +149,8 @@ def run_search(
                 raise
             else:
                 registry.finish_search(ledger.search_run, "complete" if ledger.champion() else "failed")
+            finally:
+                ledger.keep_time(now=True)
             waiting = registry.flush()
             if waiting:
                 say(
@@ -277,16 +302,17 @@ def _search(run: _Run, say: Callable[[str], None]) -> None:
             say(f"{name} stops nobody: search.scheduler.grace_epochs is not below trial.epochs")
         _run_trials(run)
     run.interruption.check()
-    if ledger.has_ended_early:
-        say(ledger.budget_spent or "the sampler has proposed all there is in this space")
+    if ledger.cut_short_by:
+        say(ledger.cut_short_by)
     finalists = run.document.search.finalists
-    if finalists is None:
+    missing = 0 if finalists is None else ledger.plan_repeats()
+    if finalists is None or not missing:
         return
-    if ledger.plan_repeats():
-        say(f"{ledger.num_to_run} repeats to run: the best {finalists.top} on {finalists.seeds} seeds each")
-        _run_trials(run)
-    elif ledger.budget_spent:
-        say("the finalists are not repeated any further")
+    if ledger.budget_spent:
+        say(f"{missing} repeats of the finalists are left out; a larger budget and --resume adds them")
+        return
+    say(f"{missing} repeats to run: the best {finalists.top} on {finalists.seeds} seeds each")
+    _run_trials(run)
 
 
 def _run_trials(run: _Run) -> None:

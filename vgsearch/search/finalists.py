@@ -23,7 +23,7 @@ class Finalist:
         number: of the trial.
         uid: of the trial.
         searched: its best objective in the search, in percent: selected, hence too good on average.
-        repeats: best objective of each finished repeat, in order of their seeds.
+        repeats: best objective of each repeat that trained to its end, in order of their seeds.
     """
 
     number: int
@@ -75,7 +75,12 @@ def missing_repeats(
     """
     if config is None:
         return []
-    there = {(t.user_attrs[REPEAT_OF], t.user_attrs[SEED]) for t in trials if REPEAT_OF in t.user_attrs}
+    # A repeat that a spent budget cut short is trained again under a larger one.
+    there = {
+        (trial.user_attrs[REPEAT_OF], trial.user_attrs[SEED])
+        for trial in trials
+        if REPEAT_OF in trial.user_attrs and trial.user_attrs.get(STATE) != "stopped"
+    }
     missing = []
     for trial in crownable(searched(trials))[: config.top]:
         for index in range(1, config.seeds + 1):
@@ -87,8 +92,25 @@ def missing_repeats(
 
 def standings(trials: Sequence[FrozenTrial], config: FinalistsConfig | None) -> list[Finalist]:
     """The finalists with at least one finished repeat, the highest mean first; the earliest of equals."""
-    if config is None:
-        return []
+    return [] if config is None else _ranked(crownable(searched(trials))[: config.top], trials)
+
+
+def champion_trial(trials: Sequence[FrozenTrial], config: FinalistsConfig | None) -> FrozenTrial | None:
+    """The champion: with finalists, the best run of the configuration with the highest mean over new seeds.
+
+    Of the finalists, those that have finished repeats; where none of them has (an extended search has found
+    better ones, and they wait for theirs), of all that have; without any, the highest objective.
+    """
+    candidates = crownable(searched(trials))
+    order = [] if config is None else standings(trials, config) or _ranked(candidates, trials)
+    if not order:
+        return next(iter(candidates), None)
+    number = order[0].number
+    family = [t for t in trials if t.number == number or t.user_attrs.get(REPEAT_OF) == number]
+    return crownable(family)[0]
+
+
+def _ranked(candidates: Sequence[FrozenTrial], trials: Sequence[FrozenTrial]) -> list[Finalist]:
     finalists = [
         Finalist(
             number=trial.number,
@@ -96,27 +118,19 @@ def standings(trials: Sequence[FrozenTrial], config: FinalistsConfig | None) -> 
             searched=best_value(trial),
             repeats=tuple(best_value(repeat) for repeat in _repeats_of(trial, trials)),
         )
-        for trial in crownable(searched(trials))[: config.top]
+        for trial in candidates
     ]
     repeated = [finalist for finalist in finalists if finalist.repeats]
     return sorted(repeated, key=lambda each: (-(each.mean or 0.0), each.number))
 
 
-def champion_trial(trials: Sequence[FrozenTrial], config: FinalistsConfig | None) -> FrozenTrial | None:
-    """The champion: with finalists, the best run of the configuration with the highest mean over new seeds.
-
-    Without any finished repeat, the trial with the highest objective.
-    """
-    order = standings(trials, config)
-    if not order:
-        return next(iter(crownable(searched(trials))), None)
-    number = order[0].number
-    family = [t for t in trials if t.number == number or t.user_attrs.get(REPEAT_OF) == number]
-    return crownable(family)[0]
-
-
 def _repeats_of(trial: FrozenTrial, trials: Sequence[FrozenTrial]) -> list[FrozenTrial]:
-    repeats = [t for t in trials if t.user_attrs.get(REPEAT_OF) == trial.number]
+    # Not those that a spent budget cut short: fewer epochs reach less, whatever the configuration.
+    repeats = [
+        t
+        for t in trials
+        if t.user_attrs.get(REPEAT_OF) == trial.number and t.user_attrs.get(STATE) == "complete"
+    ]
     return sorted(crownable(repeats), key=lambda repeat: repeat.user_attrs[SEED])
 
 

@@ -8,10 +8,7 @@ of them finding what it would write already there.
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import yaml
 from optuna.trial import FrozenTrial
@@ -24,23 +21,27 @@ from vgsearch.errors import SearchError
 from vgsearch.registry.protocol import Recorder
 from vgsearch.registry.records import TrialState
 from vgsearch.search.budget import Budget
-from vgsearch.search.constraints import Violation, known_violation, measured_violation
-from vgsearch.search.events import TrialEvent, Watcher
-from vgsearch.search.facts import epoch_facts, facts_of_report, history, next_arrival
-from vgsearch.search.finalists import (
-    Finalist,
-    champion_trial,
-    crownable,
-    missing_repeats,
-    searched,
-    standings,
-)
-from vgsearch.search.memory import would_run_out
+from vgsearch.search.constraints import Violation, measured_violation
+from vgsearch.search.events import Watcher
+from vgsearch.search.facts import best_epoch, epoch_facts, facts_of_report, history, next_arrival
+from vgsearch.search.finalists import Finalist, champion_trial, missing_repeats, searched, standings
+from vgsearch.search.memory import Holding
 from vgsearch.search.messages import WorkerMessage
 from vgsearch.search.outcome import stored_config
-from vgsearch.search.proposal import propose
+from vgsearch.search.proposer import Proposer
+from vgsearch.search.running import Report, RunningTrial
 from vgsearch.search.stopping import JudgedTrial, stop_reason, stops_nobody
-from vgsearch.search.study import DETERMINISTIC, EPOCHS, REASON, REPEAT_OF, STATE, UID, WALL_S, Study
+from vgsearch.search.study import (
+    DETERMINISTIC,
+    EPOCHS,
+    HELD,
+    REASON,
+    REPEAT_OF,
+    STATE,
+    UID,
+    WALL_S,
+    Study,
+)
 from vgsearch.search.warm_start import warm_trials
 
 _OPTUNA_STATE = {
@@ -51,23 +52,11 @@ _OPTUNA_STATE = {
     "out_of_memory": OptunaState.FAIL,
 }
 
-
 # What a resumed search may say anew: how long it goes on, and what is done with its best trials.
 EXTENDABLE = ("num_trials", "budget", "finalists")
 
-
-@dataclass
-class _Running:
-    """What the driver knows of a trial that is not finished."""
-
-    number: int
-    spec: TrialSpec
-    run_id: str
-    settings: Mapping[str, object]
-    repeat_of: int | None
-    started: float = field(default_factory=time.monotonic)
-    reports: dict[int, Mapping[str, Any]] = field(default_factory=dict)
-    num_queries: int = 0
+# So much of the spent time a killed driver may forget.
+KEEP_TIME_EVERY_S = 60.0
 
 
 class Ledger:
@@ -84,7 +73,7 @@ class Ledger:
         registry: Recorder,
         watch: Watcher,
         *,
-        gpus: float = 0.0,
+        holding: Holding,
     ) -> None:
         """Open the search in the registry and queue the trials that an earlier driver left unfinished.
 
@@ -94,7 +83,7 @@ class Ledger:
             study: opened, with the driver's lock held.
             registry: where runs and checkpoints are recorded.
             watch: told of every step of every trial.
-            gpus: what one trial holds, for the GPU-hours.
+            holding: what one trial holds.
         """
         self.document = document
         self.data = data
@@ -115,21 +104,22 @@ class Ledger:
                 "vgsearch.num_trials": str(document.search.num_trials),
             },
         )
-        self._gpus = gpus
+        self._holding = holding
         self._budget = Budget(document.search.budget, float(study.setting(WALL_S, 0.0)))
         self._deterministic = bool(study.setting(DETERMINISTIC, False))
-        self._warm = warm_trials(study, document.space)
-        self._running: dict[str, _Running] = {}
+        self._proposer = Proposer(document, warm_trials(study, document.space), holding)
+        self._running: dict[str, RunningTrial] = {}
         self._crowned = ""
         self._repeats: list[FrozenTrial] = []
-        self._is_exhausted = False
+        self._time_kept_s = time.monotonic()
         self._left_over = [trial for trial in study.trials() if not trial.state.is_finished()]
 
     @property
     def num_to_run(self) -> int:
         """Trials this driver has to see through: left over, not yet proposed, and repeats of finalists."""
-        proposed = len(searched(self.study.trials()))
-        missing = 0 if self.has_ended_early else max(0, self.document.search.num_trials - proposed)
+        own = searched(self.study.trials())
+        planned = self.document.search.num_trials
+        missing = 0 if self.budget_spent else self._proposer.most_left(own, planned)
         return len(self._left_over) + missing + len(self._repeats)
 
     @property
@@ -150,9 +140,9 @@ class Ledger:
         return self._budget.spent(self.study.trials())
 
     @property
-    def has_ended_early(self) -> bool:
-        """Whether no further trial is begun although fewer than planned were."""
-        return self._is_exhausted or bool(self.budget_spent)
+    def cut_short_by(self) -> str:
+        """Why no further trial is begun although more were planned, in words; empty while they are."""
+        return self.budget_spent or self._proposer.exhausted
 
     @property
     def num_running(self) -> int:
@@ -160,39 +150,36 @@ class Ledger:
         return len(self._running)
 
     def plan_repeats(self) -> int:
-        """Queue what the finalists still need, once every searched trial has ended; say how many that are."""
+        """Queue what the finalists still need, once every searched trial has ended; say how many that are.
+
+        With a spent budget none is queued, and what is missing stays so.
+        """
         seed_of = {trial.number: self._config(trial).seed for trial in self.study.trials()}
-        repeats = missing_repeats(self.study.trials(), self.document.search.finalists, seed_of)
-        self._repeats = [] if self.budget_spent else repeats
-        return len(self._repeats)
+        missing = missing_repeats(self.study.trials(), self.document.search.finalists, seed_of)
+        self._repeats = [] if self.budget_spent else missing
+        return len(missing)
 
     def next_spec(self) -> TrialSpec | None:
         """Hand out the next trial, a left over one first; None when all are handed out."""
-        if self._left_over:
+        while self._left_over:
             stored = self._left_over.pop(0)
-        elif self.budget_spent:
+            # One that told its epochs is judged by them before it trains; another would train one first.
+            if stored.intermediate_values or not self.budget_spent:
+                return self._hand_out(stored).spec
+            self._finish(self._hand_out(stored), "stopped", self.budget_spent)
+        if self.budget_spent:
             return None
-        elif self._repeats:
-            stored = self._add(self._repeats.pop(0))
-        else:
-            proposal = self._propose()
-            if proposal is None:
-                return None
-            stored = self._add(proposal)
-        spec = self.spec_of(stored)
-        repeat_of = stored.user_attrs.get(REPEAT_OF)
-        repeats = "" if repeat_of is None else f", repeats {repeat_of:04d} with seed {spec.trial.seed}"
-        run_id = self.registry.open_trial(
-            self.document.name,
-            spec.uid,
-            label=f"trial {stored.number:04d}{repeats}",
-            params=spec.trial.model_dump(mode="json"),
-            spec_text=yaml.safe_dump(spec.model_dump(mode="json"), sort_keys=False),
-        )
-        running = _Running(stored.number, spec, run_id, settings=dict(stored.params), repeat_of=repeat_of)
-        self._running[spec.uid] = running
-        self._tell_watcher(running, "running")
-        return spec
+        proposal = self._repeats.pop(0) if self._repeats else self._propose()
+        if proposal is None:
+            return None
+        proposal.set_user_attr(EPOCHS, self._config(proposal).epochs)
+        return self._hand_out(self.study.add_running(proposal)).spec
+
+    def keep_time(self, *, now: bool = False) -> None:
+        """Keep the spent time in the study, once in a while or `now`; between epochs only this does."""
+        if now or time.monotonic() - self._time_kept_s >= KEEP_TIME_EVERY_S:
+            self.study.set_setting(WALL_S, round(self._budget.wall_s))
+            self._time_kept_s = time.monotonic()
 
     def receive(self, message: WorkerMessage) -> bool:
         """Record what a worker says and answer whether its trial goes on.
@@ -250,47 +237,37 @@ class Ledger:
 
     def _propose(self) -> FrozenTrial | None:
         own = searched(self.study.trials())
-        number, search = len(own), self.document.search
-        if number >= search.num_trials:
-            return None
-        ran_out = [self._config(t) for t in self.study.trials() if t.user_attrs.get(STATE) == "out_of_memory"]
+        return self._proposer.next(own) if len(own) < self.document.search.num_trials else None
 
-        def refuse(decided: Mapping[str, object]) -> str:
-            trial = TrialConfig.model_validate(decided)
-            broken = known_violation(search.constraints, trial)
-            if broken or number < len(self.document.start_with):
-                return broken
-            if any(would_run_out(trial, earlier) for earlier in ran_out):
-                return f"a trial of {trial.resolved_backbone.name} at this batch size ran out of memory"
-            return ""
-
-        proposed = propose(
-            self.document.space,
-            search.sampler,
-            [*self._warm, *own],
-            number,
-            start_with=self.document.start_with,
-            refuse=refuse,
+    def _hand_out(self, stored: FrozenTrial) -> RunningTrial:
+        """Open the run of a trial and count it as running."""
+        spec = self.spec_of(stored)
+        repeat_of = stored.user_attrs.get(REPEAT_OF)
+        repeats = "" if repeat_of is None else f", repeats {repeat_of:04d} with seed {spec.trial.seed}"
+        run_id = self.registry.open_trial(
+            self.document.name,
+            spec.uid,
+            label=f"trial {stored.number:04d}{repeats}",
+            params=spec.trial.model_dump(mode="json"),
+            spec_text=yaml.safe_dump(spec.model_dump(mode="json"), sort_keys=False),
         )
-        self._is_exhausted = proposed is None
-        return None if proposed is None else proposed[0]
+        running = RunningTrial(stored.number, spec, run_id, dict(stored.params), repeat_of)
+        self._running[spec.uid] = running
+        self.watch(running.event("running"))
+        return running
 
-    def _add(self, proposal: FrozenTrial) -> FrozenTrial:
-        proposal.set_user_attr(EPOCHS, self._config(proposal).epochs)
-        return self.study.add_running(proposal)
-
-    def _record_epoch(self, running: _Running, report: Mapping[str, Any], *, is_latest: bool) -> bool:
+    def _record_epoch(self, running: RunningTrial, report: Report, *, is_latest: bool) -> bool:
         epoch = int(report["epoch"])
         value = float(report["metrics"][running.spec.objective])
         running.reports[epoch] = report
         facts = facts_of_report(
             report,
             arrival=next_arrival(self.study.trials()),
-            gpus=self._gpus,
+            gpus=self._holding.gpus,
             num_queries=running.num_queries,
         )
         self.study.report(running.number, epoch, value, facts)
-        self.study.set_setting(WALL_S, round(self._budget.wall_s))
+        self.keep_time(now=True)
         self.registry.log_epoch(running.run_id, epoch, report["metrics"])
         violation = self._violation(running, epoch)
         if violation is not None:
@@ -303,10 +280,10 @@ class Ledger:
         if reason:
             self._finish(running, "stopped", reason)
             return False
-        self._tell_watcher(running, "running")
+        self.watch(running.event("running"))
         return True
 
-    def _violation(self, running: _Running, epoch: int) -> Violation | None:
+    def _violation(self, running: RunningTrial, epoch: int) -> Violation | None:
         # Judged by the study, where the first measurement stays whatever a resumed worker measures.
         facts = epoch_facts(self.study.trials()[running.number])
         first = min(facts)
@@ -314,7 +291,7 @@ class Ledger:
             return None
         return measured_violation(self.document.search.constraints, facts[first])
 
-    def _stop_reason(self, running: _Running, epoch: int, *, is_latest: bool) -> str:
+    def _stop_reason(self, running: RunningTrial, epoch: int, *, is_latest: bool) -> str:
         trials = self.study.trials()
         if running.repeat_of is None:
             others = [
@@ -332,28 +309,33 @@ class Ledger:
         return self.budget_spent if is_latest else ""
 
     def _finish(
-        self, running: _Running, state: TrialState, reason: str, violation: Violation | None = None
+        self, running: RunningTrial, state: TrialState, reason: str, violation: Violation | None = None
     ) -> None:
-        best = self._best_report(running)
-        if best is not None and state in ("complete", "stopped"):
-            self._record_checkpoint(running, best)
+        # By what the study keeps: a resumed worker's numbers may differ from those that were judged.
+        values = self.study.trials()[running.number].intermediate_values
+        best = best_epoch(self.study.trials()[running.number])
+        report = running.report_to_record(best)
+        if report is not None and state in ("complete", "stopped"):
+            self._record_checkpoint(running, report)
         self.registry.finish_trial(
             running.run_id,
             state,
             reason=reason,
-            tags={"vgsearch.best_epoch": str(best["epoch"]) if best else ""},
+            tags={"vgsearch.best_epoch": "" if report is None else str(report["epoch"])},
         )
         self.study.note(running.number, STATE, state)
         self.study.note(running.number, REASON, reason)
+        if state == "out_of_memory":
+            self.study.note(running.number, HELD, self._holding.to_attribute())
         if violation is not None:
             self.study.violate(running.number, violation.name, violation.excess)
-        values = [float(report["metrics"][running.spec.objective]) for report in running.reports.values()]
-        told = max(values) if state == "complete" else None
+        self.keep_time(now=True)
+        told = values[best] if state == "complete" and best is not None else None
         self.study.tell(running.number, _OPTUNA_STATE[state], told)
         del self._running[running.spec.uid]
-        self._tell_watcher(running, state, reason)
+        self.watch(running.event(state, reason))
         if running.repeat_of is None:
-            self._crown(next(iter(crownable(searched(self.study.trials()))), None))
+            self._crown(self.champion())
 
     def crown(self) -> FrozenTrial | None:
         """Give the champion's alias to the champion's version, and return its trial; None without one.
@@ -370,56 +352,20 @@ class Ledger:
             self.registry.crown(self.document.name, uid)
             self._crowned = uid
 
-    def _record_checkpoint(self, running: _Running, best: Mapping[str, Any]) -> None:
+    def _record_checkpoint(self, running: RunningTrial, report: Report) -> None:
         metrics = {
             f"vgsearch.{name.replace('/', '.')}": f"{value:.4f}"
-            for name, value in best["metrics"].items()
+            for name, value in report["metrics"].items()
             if name.startswith("val/")
         }
         self.registry.record_checkpoint(
             running.run_id,
-            Path(best["checkpoint"]),
+            Path(report["checkpoint"]),
             search=self.document.name,
             uid=running.spec.uid,
-            epoch=int(best["epoch"]),
+            epoch=int(report["epoch"]),
             tags=metrics,
         )
-
-    @staticmethod
-    def _best_report(running: _Running) -> Mapping[str, Any] | None:
-        """The epoch with the highest objective, the first of equals, as the trainer keeps it."""
-        objective = running.spec.objective
-        reports = [running.reports[epoch] for epoch in sorted(running.reports)]
-        return max(reports, key=lambda report: float(report["metrics"][objective]), default=None)
-
-    def _tell_watcher(self, running: _Running, state: TrialState, reason: str = "") -> None:
-        best = self._best_report(running)
-        objective = running.spec.objective
-        latest = running.reports[max(running.reports)] if running.reports else None
-        self.watch(
-            TrialEvent(
-                number=running.number,
-                uid=running.spec.uid,
-                state=state,
-                epoch=max(running.reports, default=0),
-                epochs=running.spec.trial.epochs,
-                settings=running.settings,
-                value=float(latest["metrics"][objective]) if latest else None,
-                best=float(best["metrics"][objective]) if best else None,
-                best_epoch=int(best["epoch"]) if best else None,
-                num_queries=running.num_queries,
-                seconds=time.monotonic() - running.started,
-                reason=reason,
-                gpu_peak_bytes=_peak_bytes(running),
-                repeat_of=running.repeat_of,
-                seed=running.spec.trial.seed,
-            )
-        )
-
-
-def _peak_bytes(running: _Running) -> float | None:
-    peaks = [report["metrics"].get("gpu/peak_bytes") for report in running.reports.values()]
-    return max((peak for peak in peaks if peak is not None), default=None)
 
 
 def recorded_text(document: SearchDocument) -> str:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from vgsearch.config.document import SearchDocument
 from vgsearch.errors import SearchError
 from vgsearch.search.finalists import searched
-from vgsearch.search.study import NUM_TRIALS, journal_path, read_study
+from vgsearch.search.study import ENDED, FILE_TRIALS, NUM_TRIALS, journal_path, read_study
 
 _TRIALS = re.compile(r"(?P<more>\+?)(?P<count>[0-9]{1,9})")
 
@@ -33,11 +35,13 @@ def planned_trials(home: Path, name: str, in_file: int, asked: str | None, *, re
         home: where its study lies.
         name: of the search.
         in_file: `search.num_trials` of its file.
-        asked: `--trials`: `48` is a total, `+20` adds to what was planned; None asks for nothing.
+        asked: `--trials`: `48` is a total, `+20` adds to what was planned; None keeps what was planned, or
+            takes a number in the file that has grown since.
         resume: whether the search exists.
 
     Raises:
-        SearchError: `asked` is no such number, or adds to a search that is new or not at its end.
+        SearchError: `asked` is no such number, or adds to a search that is new, not at its end, or cut short
+            by what would cut the added trials short as well.
     """
     match = _TRIALS.fullmatch(asked.strip()) if asked is not None else None
     if asked is not None and (match is None or not int(match["count"])):
@@ -49,16 +53,39 @@ def planned_trials(home: Path, name: str, in_file: int, asked: str | None, *, re
             )
         return int(match["count"]) if match is not None else in_file
     study = read_study(home, name)
-    proposed = len(searched(study.get_trials(deepcopy=False)))
+    trials = study.get_trials(deepcopy=False)
+    proposed = len(searched(trials))
     planned = max(int(study.user_attrs.get(NUM_TRIALS, 0)), proposed)
     if match is None:
-        return max(planned, in_file)
+        # A total that was asked for stays, also one below the file's number, until that number changes.
+        has_changed = in_file != int(study.user_attrs.get(FILE_TRIALS, in_file))
+        return max(planned, in_file) if has_changed else planned
     if not match["more"]:
         return max(int(match["count"]), proposed)
-    if proposed < planned:
-        # The same command again, after a kill, must not add the trials twice.
-        raise SearchError(
-            f"search {name!r} still has {planned - proposed} of its {planned} trials to begin: continue it "
-            f"with --resume alone, or give a total, --trials {planned + int(match['count'])}"
+    total = planned + int(match["count"])
+    _check_ended(name, study.user_attrs.get(ENDED), proposed, planned, total)
+    return total
+
+
+def end_of_search(num_trials: int, cut_short_by: str) -> Mapping[str, Any]:
+    """What the study keeps of a search that ran to its end: its planned trials, and what cut it short."""
+    return {"num_trials": num_trials, "cut_short_by": cut_short_by}
+
+
+def _check_ended(name: str, ended: Mapping[str, Any] | None, proposed: int, planned: int, total: int) -> None:
+    """Refuse `--trials +MORE` unless the search ran to its end: after a kill it must not add them twice."""
+    if ended is None or ended["num_trials"] != planned:
+        missing = (
+            f"still has {planned - proposed} of its {planned} trials to begin"
+            if proposed < planned
+            else "is not at its end: trials, repeats or the champion's scores are missing"
         )
-    return planned + int(match["count"])
+        raise SearchError(
+            f"search {name!r} {missing}: continue it with --resume alone, or give a total, --trials {total}"
+        )
+    if ended["cut_short_by"]:
+        raise SearchError(
+            f"search {name!r} ended with {proposed} of its {planned} trials ({ended['cut_short_by']}), and "
+            f"more would end alike: raise search.budget and use --resume alone, or search another space with "
+            f"--warm-start {name}"
+        )

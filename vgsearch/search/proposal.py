@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TypeAlias
 
 from optuna.trial import FrozenTrial
@@ -17,6 +17,18 @@ MAX_ATTEMPTS = 100
 
 # Says why a decided trial cannot be run, or "" if it can.
 Refuse: TypeAlias = Callable[[Mapping[str, object]], str]
+
+
+class AllRefusedError(SearchError):
+    """Every attempt at a proposal was refused; `reason` says why the last one was."""
+
+    def __init__(self, reason: str) -> None:
+        """Say what was tried, and what to do."""
+        self.reason = reason
+        super().__init__(
+            f"none of {MAX_ATTEMPTS} proposals in a row can be run, the last because {reason}; narrow the "
+            f"ranges and choices of the search file, or loosen search.constraints"
+        )
 
 
 def propose(
@@ -49,24 +61,34 @@ def propose(
         has nothing left, as a grid at its end.
 
     Raises:
-        SearchError: an entry of `start_with` is not in the space or is refused, or every attempt was refused.
+        SearchError: an entry of `start_with` is not in the space or is refused.
+        AllRefusedError: every attempt was refused.
     """
     if number < len(start_with):
         return _start(space, config, history, number, start_with[number], refuse)
     if config.name == "grid":
-        return _next_of_grid(space, config, history, refuse)
+        return next(grid_left(space, config, history, refuse), None)
     proposal, reason = _first_accepted(space, config, history, number, {}, refuse)
     if proposal is None:
-        raise SearchError(
-            f"none of {MAX_ATTEMPTS} proposals in a row can be run, the last because {reason}; narrow the "
-            f"ranges and choices of the search file, or loosen search.constraints"
-        )
+        raise AllRefusedError(reason)
     return proposal
 
 
 def decide_again(space: Space, trial: FrozenTrial) -> dict[str, object]:
     """Rebuild the decided `trial` section of a stored trial from its parameters."""
     return space.propose(_look_up(trial.params))
+
+
+def grid_left(
+    space: Space, config: SamplerConfig, history: Sequence[FrozenTrial], refuse: Refuse
+) -> Iterator[Proposal]:
+    """The combinations of a grid that are not in `history` and are not refused, in the grid's order."""
+    # By what was proposed and not by a count: what is refused may grow with time, after a trial that ran out
+    # of memory, so that counting from the start would come out elsewhere.
+    proposed = {frozenset(trial.params.items()) for trial in history}
+    for values, decided in grid_combinations(space, config):
+        if frozenset(values.items()) not in proposed and not refuse(decided):
+            yield as_proposal(space, _look_up(values))
 
 
 def _start(
@@ -112,18 +134,6 @@ def _first_accepted(
         if config.name == "grid" or trial.params.keys() <= fixed.keys():
             break  # the next draw would be the same
     return None, reason
-
-
-def _next_of_grid(
-    space: Space, config: SamplerConfig, history: Sequence[FrozenTrial], refuse: Refuse
-) -> Proposal | None:
-    # By what was proposed and not by a count: what is refused may grow with time, after a trial that ran out
-    # of memory, so that counting from the start would come out elsewhere.
-    proposed = {frozenset(trial.params.items()) for trial in history}
-    for values, decided in grid_combinations(space, config):
-        if frozenset(values.items()) not in proposed and not refuse(decided):
-            return as_proposal(space, _look_up(values))
-    return None
 
 
 def _look_up(values: Mapping[str, Scalar]) -> Suggest:

@@ -25,6 +25,8 @@ from vgsearch.search.facts import EPOCH, EpochFacts
 
 IDENTITY = "vgsearch.identity"
 NUM_TRIALS = "vgsearch.num_trials"
+FILE_TRIALS = "vgsearch.file_trials"
+ENDED = "vgsearch.ended"
 WALL_S = "vgsearch.wall_s"
 DETERMINISTIC = "vgsearch.deterministic"
 WARM_START = "vgsearch.warm_start"
@@ -40,6 +42,7 @@ STATE = "vgsearch.state"
 REASON = "vgsearch.reason"
 REPEAT_OF = "vgsearch.repeat_of"
 SEED = "vgsearch.seed"
+HELD = "vgsearch.held"
 
 
 class _HeldElsewhere(JournalFileSymlinkLock):
@@ -93,16 +96,16 @@ class Study:
         path, lock = _locked(home, name)
         if path.exists() and path.stat().st_size:
             _repair(path)
-            study = cls(path, lock)
-            count = len(study.trials())
-            if count:  # one that ended before its first trial (no node could hold it, say) starts anew
-                study.close()
+            count = len(cls(path, lock).trials())
+            if count:
+                lock.release()
                 raise SearchError(
                     f"search {name!r} already exists in {path} ({count} trials): continue it with --resume, "
                     f"or start another with --set name=NAME"
                 )
-        else:
-            study = cls(path, lock)
+            # It ended before its first trial (no node could hold one, say), and starts anew.
+            path.unlink()
+        study = cls(path, lock)
         study.optuna.set_user_attr(_TOKEN, secrets.token_hex(2))
         for key, value in (settings or {}).items():
             study.optuna.set_user_attr(key, value)
