@@ -19,6 +19,8 @@ def shown(
     trials: Sequence[LiveTrial],
     *,
     is_alive: bool,
+    is_over: bool = False,
+    cut_short_by: str = "",
     gpu_hours: float = 0.5,
     width: int = 100,
 ) -> list[str]:
@@ -28,6 +30,8 @@ def shown(
         objective="val/recall_at_1",
         is_alive=is_alive,
         num_trials=5,
+        is_over=is_over,
+        cut_short_by=cut_short_by,
         wall_hours=1.25,
         gpu_hours=gpu_hours,
     )
@@ -52,6 +56,13 @@ def test_a_search_whose_driver_is_gone(printed: Callable[..., list[str]]) -> Non
     assert "cut off" in lines[4]
 
 
+def test_a_search_that_was_cut_short_says_by_what(printed: Callable[..., list[str]]) -> None:
+    reason = "budget: 2 hours are spent"
+    lines = shown(printed, [DONE], is_alive=False, is_over=True, cut_short_by=reason)
+    assert lines[0].endswith("it has ended")
+    assert lines[2] == f"cut short: {reason}"
+
+
 @pytest.mark.parametrize("width", [80, 100, 200])
 def test_reasons_and_settings_are_never_cut(printed: Callable[..., list[str]], width: int) -> None:
     reason = "asha: not among the best 1/3 after epoch 1, and more words than a line has room for"
@@ -67,20 +78,31 @@ def test_repeats_are_counted_for_themselves(printed: Callable[..., list[str]]) -
     assert lines[1].startswith("1 of 5 trials ended, 1 of 2 repeats ended, 1 running;")
 
 
-def commands(trials: Sequence[LiveTrial], *, is_alive: bool, num_trials: int, home: Path | None) -> list[str]:
-    steps = status_steps(trials, search="demo", is_alive=is_alive, num_trials=num_trials, home=home)
+def commands(
+    trials: Sequence[LiveTrial],
+    *,
+    is_alive: bool = False,
+    num_trials: int = 1,
+    is_over: bool = False,
+    home: Path | None = None,
+) -> list[str]:
+    steps = status_steps(
+        trials, search="demo", is_alive=is_alive, num_trials=num_trials, is_over=is_over, home=home
+    )
     return [step.command for step in steps]
 
 
 def test_the_next_command() -> None:
     best, resume = "vgsearch best demo", "vgsearch tune FILE --resume"
-    assert commands([RUNNING], is_alive=True, num_trials=5, home=None) == []
-    assert commands([DONE, RUNNING], is_alive=True, num_trials=5, home=None) == [best]
-    assert commands([DONE, RUNNING], is_alive=False, num_trials=2, home=None) == [resume, best]
-    assert commands([DONE], is_alive=False, num_trials=2, home=None) == [resume, best]
-    assert commands([DONE], is_alive=False, num_trials=1, home=None) == [best]
+    assert commands([RUNNING], is_alive=True, num_trials=5) == []
+    assert commands([DONE, RUNNING], is_alive=True, num_trials=5) == [best]
+    assert commands([DONE, RUNNING], num_trials=2) == [resume, best]
+    assert commands([DONE], num_trials=2) == [resume, best]
+    assert commands([DONE]) == [resume, best], "its champion was not scored yet"
+    assert commands([DONE], is_over=True) == [best]
+    assert commands([DONE], num_trials=5, is_over=True) == [best], "a spent budget begins no more"
     failed = replace(DONE, state="failed")
-    assert commands([failed], is_alive=False, num_trials=1, home=Path("/a b")) == [
+    assert commands([failed], is_over=True, home=Path("/a b")) == [
         "vgsearch tune FILE --resume --home '/a b'"
     ]
 

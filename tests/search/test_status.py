@@ -9,8 +9,10 @@ from optuna.trial import TrialState, create_trial
 
 from vgsearch.errors import SearchError
 from vgsearch.search.facts import EpochFacts
+from vgsearch.search.plan import end_of_search
 from vgsearch.search.status import driver_is_alive, read_status, search_names
 from vgsearch.search.study import (
+    ENDED,
     EPOCHS,
     NUM_TRIALS,
     REASON,
@@ -182,3 +184,15 @@ def test_the_command_needs_neither_torch_nor_ray(tmp_path, study):
     assert done.returncode == 0, done.stderr
     assert "a driver is running" in done.stdout
     assert done.stdout.splitlines()[-1].lstrip().startswith("optuna-dashboard ")
+
+
+def test_a_search_is_over_once_its_driver_said_so_of_this_plan(tmp_path, study):
+    study.set_setting(ENDED, end_of_search(5, "budget: 2 hours are spent"))
+    assert not read_status(tmp_path, "grl").is_over, "two trials still run"
+    for number in (0, 3):
+        end(study, number, "complete")
+    over = read_status(tmp_path, "grl")
+    assert (over.is_over, over.cut_short_by) == (True, "budget: 2 hours are spent")
+    study.set_setting(NUM_TRIALS, 9)
+    extended = read_status(tmp_path, "grl")
+    assert (extended.is_over, extended.cut_short_by) == (False, "")

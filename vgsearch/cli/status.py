@@ -35,6 +35,8 @@ def status(
             objective=found.objective,
             is_alive=found.is_alive,
             num_trials=found.num_trials,
+            is_over=found.is_over,
+            cut_short_by=found.cut_short_by,
             wall_hours=found.wall_hours,
             gpu_hours=found.gpu_hours,
         )
@@ -44,6 +46,7 @@ def status(
         search=search,
         is_alive=found.is_alive,
         num_trials=found.num_trials,
+        is_over=found.is_over,
         home=None if home == DEFAULT_HOME else home,
     )
     console.print("\nNext:")

@@ -51,6 +51,8 @@ def render_status(
     objective: str,
     is_alive: bool,
     num_trials: int,
+    is_over: bool,
+    cut_short_by: str,
     wall_hours: float,
     gpu_hours: float,
 ) -> RenderableType:
@@ -62,21 +64,30 @@ def render_status(
         objective: the metric that ranks trials.
         is_alive: whether a driver is at work.
         num_trials: how many are planned, repeats not counted.
+        is_over: whether it ran to its end, the champion's scores included.
+        cut_short_by: what ended it before all that was planned; empty if nothing did.
         wall_hours: that its drivers have run.
         gpu_hours: of its epochs; 0 is not mentioned.
     """
-    driver = "a driver is running" if is_alive else "no driver is running"
+    driver = "a driver is running" if is_alive else "it has ended" if is_over else "no driver is running"
     spent = f"{wording.hours(wall_hours)} hours" + (
         f" and {wording.hours(gpu_hours)} GPU-hours spent" if gpu_hours else " spent"
     )
     head = f"Search {search}, ranked by {objective}: {driver}"
     counts = f"{_counts(trials, num_trials, is_alive=is_alive)}; {spent}"
     table = _Trials(tuple(best_first(trials)), decisive_n(objective))
-    return Group(Text(head, style="bold"), Text(counts), table)
+    cut_short = [Text(f"cut short: {cut_short_by}")] if cut_short_by else []
+    return Group(Text(head, style="bold"), Text(counts), *cut_short, table)
 
 
 def status_steps(
-    trials: Sequence[LiveTrial], *, search: str, is_alive: bool, num_trials: int, home: Path | None
+    trials: Sequence[LiveTrial],
+    *,
+    search: str,
+    is_alive: bool,
+    num_trials: int,
+    is_over: bool,
+    home: Path | None,
 ) -> list[NextStep]:
     """What to type next, most useful first.
 
@@ -90,10 +101,13 @@ def status_steps(
     left = max(0, num_trials - len(searched)) + sum(trial.state == "running" for trial in trials)
     if is_alive:
         return best if has_champion else []
-    if left:
-        going_on = f"go on with the {left} trials that are left (FILE: the search space)"
-        return [NextStep(resume.command, going_on), *(best if has_champion else [])]
-    return best if has_champion else [resume]
+    if is_over:
+        return best if has_champion else [resume]
+    what = f"go on with the {left} trials that are left" if left else "finish it: repeats or final scores"
+    return [
+        NextStep(resume.command, f"{what} (FILE: the search space)"),
+        *(best if has_champion else []),
+    ]
 
 
 def render_steps(steps: Sequence[NextStep], journal: Path) -> str:

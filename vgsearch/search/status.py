@@ -16,7 +16,9 @@ from vgsearch.errors import SearchError, StorageError
 from vgsearch.registry.records import TrialState
 from vgsearch.search.events import TrialEvent
 from vgsearch.search.facts import best_epoch, epoch_facts, gpu_hours, gpu_peak_bytes
+from vgsearch.search.plan import end_of_search
 from vgsearch.search.study import (
+    ENDED,
     EPOCHS,
     IDENTITY,
     NUM_TRIALS,
@@ -41,6 +43,8 @@ class SearchStatus:
         objective: the metric that ranks trials.
         is_alive: whether a driver holds the search's lock.
         num_trials: planned trials, repeats of finalists not counted.
+        is_over: whether it ran to its end as planned now, the champion's scores included.
+        cut_short_by: why it ended before all planned trials or repeats, in words; mostly empty.
         wall_hours: that its drivers have run, up to the latest epoch.
         gpu_hours: of all epochs.
         trials: in order of their numbers, repeats among them; `running` also stands for one whose driver is
@@ -52,6 +56,8 @@ class SearchStatus:
     objective: str
     is_alive: bool
     num_trials: int
+    is_over: bool
+    cut_short_by: str
     wall_hours: float
     gpu_hours: float
     trials: tuple[TrialEvent, ...]
@@ -80,12 +86,17 @@ def read_status(home: Path, name: str) -> SearchStatus:
     if IDENTITY not in attributes:
         raise SearchError(f"search {name!r} has only just begun: its journal holds no trial yet")
     searched = sum(REPEAT_OF not in trial.user_attrs for trial in trials)
+    num_trials = max(int(attributes.get(NUM_TRIALS, 0)), searched)
+    ended = attributes.get(ENDED) or end_of_search(0, "")
+    is_over = ended["num_trials"] == num_trials and all(trial.state.is_finished() for trial in trials)
     return SearchStatus(
         name=name,
         journal=path,
         objective=str(json.loads(attributes[IDENTITY])["search"]["objective"]),
         is_alive=is_alive,
-        num_trials=max(int(attributes.get(NUM_TRIALS, 0)), searched),
+        num_trials=num_trials,
+        is_over=is_over,
+        cut_short_by=str(ended["cut_short_by"]) if is_over else "",
         wall_hours=float(attributes.get(WALL_S, 0)) / 3600,
         gpu_hours=gpu_hours(trials),
         trials=tuple(_standing(trial) for trial in trials),
