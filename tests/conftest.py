@@ -1,6 +1,7 @@
 """What every test stands on: no user cache, no store of the developer's, and small drawn cities."""
 
 import os
+import shutil
 import tempfile
 
 import pytest
@@ -21,3 +22,38 @@ def tiny_city(tmp_path_factory):
     out = tmp_path_factory.mktemp("data") / "demo_city"
     build_demo_city(out, DemoCityConfig(size="tiny", image_px=96), workers=1)
     return out
+
+
+@pytest.fixture(scope="session")
+def searched_store(tmp_path_factory):
+    """(registry, home, search): one finished search in a real MLflow store; look, but record nothing in it.
+
+    The search `pot` selects on `val/recall_at_1` (one unnamed split, 48 places, 96 queries of 64 px) and has
+    the tests `day` and `night` and training photos, all real JPEGs in SF-XS names. It holds five complete
+    trials, versions 1 to 5, one epoch each, with recorded val results:
+
+    - 1 to 4 share an architecture (`test_efficientnet`, BatchNorm, 32-D): copies of one trained network, each
+      moved at random. The mean of 1 and 2 scores above both, 3 is worse but near, and 4 is lost: it spoils
+      what it is averaged with.
+    - 5 is of another one (`test_resnet`, 32-D), trained by itself.
+
+    The champion is the best of 1 to 4. On the machine this was written on, R@1 is 26.0, 26.0, 21.9, 8.3 and
+    17.7, that of the mean of 1 and 2 29.2; tests should not hang on such digits.
+    """
+    from tests.ensembling.searched_store import build_searched_store
+
+    return build_searched_store(tmp_path_factory.mktemp("searched"))
+
+
+@pytest.fixture
+def own_searched_store(searched_store, tmp_path):
+    """A copy of `searched_store` that a test may record into, in `tmp_path / "runs"`.
+
+    Its artifacts stay where the search recorded them, as those of a copied database do; photos are shared.
+    """
+    from vgsearch.registry.mlflow_registry import MlflowRegistry
+
+    home = tmp_path / "runs"
+    home.mkdir()
+    shutil.copyfile(searched_store.home / "mlflow.db", home / "mlflow.db")
+    return searched_store._replace(registry=MlflowRegistry(home, None), home=home)

@@ -1,6 +1,7 @@
 """What a search prints at its end, from outcomes as the driver gives them."""
 
 import io
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -99,6 +100,18 @@ def test_repeats_are_finalists_and_no_rows_of_the_search(show):
     assert "quick-ab12-0003" not in text
     assert "Chosen by the mean: trial 1. The champion is its best run, trial 3." in text
     assert "Pareto front of R@1 (high) and ms a query (low): trial 0 alone" in text
+
+
+def test_a_trunk_is_named_and_competes_with_nobody(show):
+    trunk = replace(trial(0, np.ones(200, dtype=bool)), is_trunk=True)
+    text = show(trunk, trial(2, HITS), trial(1, HITS))
+    assert "quick-ab12-0000" not in text
+    assert (
+        "Trunk 0 (resnet18.tv_in1k, 512-D, 2 of 2 epochs): val/recall_at_1 100.0; the trials of that "
+        "architecture start from it" in text
+    )
+    with pytest.raises(SearchError, match="all of 1 trials failed; the first: its trunk, trial 0, failed"):
+        show(trunk, trial(1, None, state="failed", reason="its trunk, trial 0, failed: loss"))
 
 
 def test_nobody_kept_the_constraints(show):

@@ -387,4 +387,4 @@ def test_the_demo_line_of_a_space_of_the_paper_loads(name, tmp_path):
 
 
 def test_there_are_shipped_search_spaces():
-    assert [file.name for file in SHIPPED] == sorted(["demo.yaml", *OF_THE_PAPER])
+    assert [file.name for file in SHIPPED] == sorted(["demo.yaml", "demo_branch.yaml", *OF_THE_PAPER])

@@ -112,6 +112,7 @@ def drive(registry: Any, checkpoints: Path) -> None:
         registry.finish_trial(run, "complete", tags={"best": "2"})
         registry.crown("grl", f"t{i}")
     registry.log_scores(registry.find_run("grl", "t1"), {"test/x": 5.5}, {"x.npz": b"\x01"}, tags={"s": "1"})
+    registry.count_test_scoring("grl", "x", reference="t1", stamp="s", model="m", scoring_id="finale")
     registry.finish_search(parent, "complete")
 
 
@@ -127,6 +128,7 @@ def records(memory: MemoryRegistry) -> object:
         memory.champion("grl"),
         memory.files(memory.find_run("grl")),
         [memory.files(run.run_id) for run in memory.trials("grl")],
+        dict(memory.test_scorings("grl")),
     )
 
 
@@ -281,7 +283,7 @@ def test_a_resumed_search_goes_on_without_its_store(
     spool.restart()
     drive(spool.registry, checkpoints)
     waiting = spool.registry.flush()
-    assert waiting == 1 + 1 + 3 + 6 + 2 + 3 + 2 + 1 + 1
+    assert waiting == 1 + 1 + 3 + 6 + 2 + 3 + 2 + 1 + 1 + 1
     spool.restart()
     assert spool.registry.flush() == 0  # no search was opened in this process
     assert open_search(spool.registry) == "grl/"

@@ -7,6 +7,7 @@ from dataclasses import replace
 import pytest
 from rich.text import Text
 
+from vgsearch.registry.scored_tests import Looks
 from vgsearch.reporting.leaderboard import render_leaderboard
 from vgsearch.reporting.rows import Costs, LeaderboardRow, Recalls, ScoreRow, pool_recalls
 from vgsearch.retrieval.recall import Recall
@@ -194,3 +195,12 @@ def test_finalists_stand_between_the_search_and_the_tests(printed: Printed) -> N
     lines = board(printed, 120, BEST, SECOND, finalists=Text("the finalists"))
     assert any(line.startswith("Best in the search: demo-3fa9c1-0005 ") for line in lines)
     assert lines.index("the finalists") < lines.index("Champion on the test sets")
+
+
+def test_the_looks_at_the_tests_stand_below_them(printed: Printed) -> None:
+    looks = {"day": Looks(1, 1), "night": Looks(3, 2)}
+    text = " ".join(" ".join(board(printed, 120, BEST, test_looks=looks)).split())
+    assert text.index("Champion on the test sets") < text.index("Looks at the tests: day scored once so far;")
+    assert "night scored 3 times so far (2 different, 1 repeat)." in text
+    assert "Looks at" not in " ".join(board(printed, 120, BEST, tests=[], test_looks=looks))
+    assert "Looks at" not in " ".join(board(printed, 120, BEST))

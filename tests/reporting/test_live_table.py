@@ -182,3 +182,30 @@ def test_a_repeat_is_announced_as_one() -> None:
         "trial 4, epoch 1/2: val/recall_at_1 9.0, best 9.0, 9 s",
         "trial 4 broke a constraint after epoch 1/2, best 9.0: query_ms 31 > 20",
     ]
+
+
+def test_a_trunk_is_none_of_the_trials_and_takes_its_time() -> None:
+    file, clock = io.StringIO(), Clock()
+    console = Console(file=file, width=140, height=30, force_terminal=True, color_system=None)
+    table = LiveTable(console, search="demo", objective="val/recall_at_1", num_trials=2, clock=clock)
+    with table:
+        table.update(LiveTrial(0, "running", 0, 2, is_trunk=True))
+        clock.now_s = 10
+        table.update(LiveTrial(0, "running", 1, 2, 9.0, 9.0, 1, 200, is_trunk=True))
+        table.update(LiveTrial(1, "running", 0, 3))
+    headline, _, *rows = last_frame(file)
+    # An epoch took 10 s; one of the trunk is left, three of this trial, three of one not begun.
+    assert "0 of 2 trials ended, val/recall_at_1, 10 s so far, about 1:10 left" in headline
+    assert rows[0].split()[:3] == ["trunk", "0", "1/2"]
+
+
+def test_a_trunk_is_announced_as_one() -> None:
+    table, file, _ = make(terminal=False)
+    with table:
+        table.update(LiveTrial(0, "running", 0, 1, settings={"backbone": "vgg16"}, is_trunk=True))
+        table.update(LiveTrial(0, "complete", 1, 1, 9.0, 9.0, 1, 0, {}, 9.0, is_trunk=True))
+    assert file.getvalue().splitlines() == [
+        "trunk 0 starts: others start from it: backbone vgg16",
+        "trunk 0, epoch 1/1: val/recall_at_1 9.0, best 9.0, 9 s",
+        "trunk 0 is complete after epoch 1/1, best 9.0",
+    ]

@@ -85,3 +85,16 @@ def test_level_trials_stay_level_and_the_others_are_counted_by_intervals() -> No
     assert verdict is not None
     assert verdict.startswith("The best two cannot be told apart: on the same 300 queries")
     assert verdict.endswith("p = 1. By their intervals 2 more are level with the best.")
+
+
+def test_a_lead_of_a_few_queries_is_no_lead_though_the_interval_leaves_out_zero() -> None:
+    base = np.zeros(300, bool)
+    better = np.arange(300) < 5
+    paired = compare_pair({"": result(base)}, {"": result(better)}, "val/recall_at_1")
+    assert paired is not None
+    assert paired.bootstrap.low > 0
+    assert binomtest(0, 5).pvalue > 0.05
+    verdict = lead_verdict([row(3, better), row(1, base)], 1, paired)
+    assert verdict is not None
+    assert verdict.startswith("The best two cannot be told apart: on the same 300 queries")
+    assert "fewer than 6 places changed" in verdict

@@ -78,6 +78,26 @@ def test_repeats_are_counted_for_themselves(printed: Callable[..., list[str]]) -
     assert lines[1].startswith("1 of 5 trials ended, 1 of 2 repeats ended, 1 running;")
 
 
+def test_trunks_are_counted_for_themselves(printed: Callable[..., list[str]]) -> None:
+    trunk = replace(DONE, number=2, is_trunk=True)
+    lines = shown(printed, [DONE, trunk, RUNNING], is_alive=True)
+    assert lines[1].startswith("1 of 5 trials ended, 1 of 1 trunks ended, 1 running;")
+
+
+def test_a_trunk_alone_is_no_champion_and_no_trial_that_is_left() -> None:
+    trunk = replace(DONE, number=0, is_trunk=True)
+    assert not any("vgsearch best" in command for command in commands([trunk], num_trials=2))
+    steps = status_steps(
+        [replace(trunk, state="running")],
+        search="demo",
+        is_alive=False,
+        num_trials=2,
+        is_over=False,
+        home=None,
+    )
+    assert "the 2 trials that are left" in steps[0].purpose
+
+
 def commands(
     trials: Sequence[LiveTrial],
     *,

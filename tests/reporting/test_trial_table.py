@@ -54,3 +54,14 @@ def test_branch_labels_become_their_names() -> None:
         "trial.lr": 0.1,
         "trial.backbone": "resnet18",
     }
+
+
+def test_a_trunk_stands_above_all_and_says_what_it_is(printed: Printed) -> None:
+    trunk = replace(A, number=7, best=10.0, is_trunk=True, settings={"trial.backbone": "resnet18.tv_in1k"})
+    rows = best_first([replace(A, number=3, best=50.0), trunk, A])
+    assert [row.number for row in rows] == [7, 3, 0]
+    lines = printed(trial_table(rows, 1), 120)
+    assert lines[1].split()[:2] == ["trunk", "7"]
+    assert lines[1].endswith("others start from it: backbone resnet18.tv_in1k")
+    assert not trunk.is_searched
+    assert A.is_searched

@@ -46,6 +46,34 @@ def test_places_widen_the_interval_when_their_queries_move_together() -> None:
     assert by_place.high - by_place.low > 3 * (by_query.high - by_query.low)
 
 
+def test_places_of_many_sizes_agree_with_drawing_them_one_by_one() -> None:
+    rng = np.random.default_rng(7)
+    places = np.repeat(np.arange(60), rng.integers(1, 9, 60))
+    first, second = rng.random(len(places)) < 0.4, rng.random(len(places)) < 0.5
+    fast = paired_bootstrap(first, second, places, num_samples=20_000)
+    gains = np.array([int(second[places == p].sum()) - int(first[places == p].sum()) for p in range(60)])
+    sizes = np.bincount(places)
+    drawn = rng.integers(60, size=(20_000, 60))
+    differences = gains[drawn].sum(axis=1) / sizes[drawn].sum(axis=1)
+    assert (fast.low, fast.high) == pytest.approx(np.quantile(differences, [0.025, 0.975]), abs=0.004)
+    assert fast.num_changed_places == int((gains != 0).sum())
+
+
+def test_few_changed_places_are_not_to_be_believed() -> None:
+    first = np.zeros(40, bool)
+    for changed, believed in ((5, False), (6, True)):
+        second = np.arange(40) < changed
+        result = paired_bootstrap(first, second, np.arange(40))
+        assert result.excludes_zero
+        assert result.num_changed_places == changed
+        assert result.is_reliable is believed
+
+
+def test_gains_and_losses_at_one_place_cancel() -> None:
+    first, second = np.array([True, False, True]), np.array([False, True, True])
+    assert paired_bootstrap(first, second, np.array([4, 4, 5])).num_changed_places == 0
+
+
 def test_equal_models_have_an_interval_of_zero() -> None:
     hits = np.array([True, False, True])
     result = paired_bootstrap(hits, hits, np.arange(3))

@@ -34,7 +34,60 @@ def test_disagreement_of_the_tests_is_said() -> None:
     comparison = compare_results(_result(first, spacing_m=3.0), _result(second, spacing_m=3.0))
     assert comparison.mcnemar.p_value < 0.05
     assert not comparison.bootstrap.excludes_zero
+    assert (comparison.tests_disagree, comparison.doubt, comparison.better) == (True, "clustered", None)
     assert "disagree" in str(comparison)
+
+
+def test_an_interval_from_few_changed_places_shows_nothing() -> None:
+    # Five of eighty queries won, each at a place of its own: equal models do so in 1 of 16 cases.
+    comparison = compare_results(_result([False] * 80), _result([True] * 5 + [False] * 75))
+    assert comparison.mcnemar.p_value == pytest.approx(2 / 32)
+    assert comparison.bootstrap.excludes_zero
+    assert (comparison.tests_disagree, comparison.doubt, comparison.better) == (True, "few_places", None)
+    # Forty queries at one place are one event, though both tests see a difference.
+    comparison = compare_results(_result([False] * 40, spacing_m=0.1), _result([True] * 40, spacing_m=0.1))
+    assert comparison.bootstrap.num_places == 1
+    assert comparison.mcnemar.p_value < 1e-9
+    assert comparison.bootstrap.excludes_zero
+    assert (comparison.tests_disagree, comparison.doubt, comparison.better) == (False, "few_places", None)
+
+
+@pytest.mark.parametrize("swapped", [False, True])
+def test_who_is_better(swapped: bool) -> None:
+    pair = [_result([False] * 40 + [True] * 20), _result([True] * 60)]
+    comparison = compare_results(*(pair[::-1] if swapped else pair))
+    assert comparison.better == ("first" if swapped else "second")
+    assert comparison.doubt is None
+    assert compare_results(pair[0], pair[0]).better is None
+
+
+@pytest.mark.parametrize(
+    ("num_places", "queries_a_place", "changing", "together"),
+    [(300, 1, 0.02, False), (8, 20, 0.1, False), (100, 4, 0.05, True), (10, 20, 0.3, True)],
+)
+def test_equal_models_are_seldom_told_apart(
+    num_places: int, queries_a_place: int, changing: float, together: bool
+) -> None:
+    """Where either test alone errs in up to 70% (McNemar) or 9% (interval) of such cases."""
+    rng = np.random.default_rng(0)
+    found = 0
+    for _ in range(200):
+        size = num_places if together else num_places * queries_a_place
+        sign = np.where(rng.random(size) < changing, rng.choice([-1, 1], size), 0)
+        sign = np.repeat(sign, queries_a_place) if together else sign
+        both = rng.random(num_places * queries_a_place) < 0.5
+        utm_m = np.repeat(100.0 * np.arange(num_places), queries_a_place)[:, None] * np.ones(2)
+        first, second = (
+            RetrievalResult("", np.where(hits, 0, -1).astype(np.int32), 0, "s", query_utm_m=utm_m)
+            for hits in (np.where(sign == 0, both, sign < 0), np.where(sign == 0, both, sign > 0))
+        )
+        found += compare_results(first, second, num_samples=500).better is not None
+    assert found <= 0.05 * 200 + 6
+
+
+def test_a_set_that_can_show_nothing_says_so() -> None:
+    text = str(compare_results(_result([True] * 3), _result([False] * 3)))
+    assert "; no difference could be told apart; fewer than 6 places changed" in text
 
 
 def test_other_stamps_are_refused() -> None:

@@ -5,6 +5,7 @@ from optuna.trial import TrialState
 
 from vgsearch.errors import ResourceError, SearchError
 from vgsearch.registry.memory_registry import MemoryRegistry
+from vgsearch.registry.scored_tests import Looks
 from vgsearch.search.driver import run_search
 from vgsearch.search.study import read_trials
 
@@ -34,6 +35,11 @@ def test_a_search_from_start_to_champion_and_on(load, tmp_path):
     assert outcome.trials[0].best == max(best.intermediate_values.values())
     assert set(outcome.tests) == {"day"}
     assert outcome.untrained[""].num_queries == outcome.trials[0].results[""].num_queries
+    # The tests were scored once, and that is counted; their results belong to the champion's weights alone.
+    assert outcome.test_looks == registry.test_scorings("quick") == {"day": Looks(1, 1)}
+    (scoring,) = registry.scored_tests("quick")
+    assert scoring.stamp == outcome.tests["day"].stamp
+    assert registry.recorded_tests(champion, scoring.model) == {"day": outcome.tests["day"].to_npz_bytes()}
     finished = [event for event in events if event.state in ("complete", "stopped")]
     assert sorted(event.number for event in finished) == [0, 1, 2]
 
@@ -44,6 +50,9 @@ def test_a_search_from_start_to_champion_and_on(load, tmp_path):
     again = run_search(longer, data, tmp_path, registry, resume=True)
     assert [trial.number for trial in read_trials(tmp_path, "quick")] == [0, 1, 2, 3]
     assert len(again.trials) == 4
+    num_champions = 1 if registry.champion("quick") == champion else 2
+    assert again.test_looks == {"day": Looks(num_champions, num_champions)}
+    assert run_search(longer, data, tmp_path, registry, resume=True).test_looks == again.test_looks
     assert [trial.uid for trial in registry.trials("quick")][:3] == [
         trial.user_attrs["vgsearch.uid"] for trial in trials
     ]

@@ -19,7 +19,16 @@ OVERRIDES = (
     "search.constraints.query_ms=50",
     "search.finalists={top: 1, seeds: 1}",
 )
-ENDS = ("vgsearch.state", "vgsearch.reason", "vgsearch.repeat_of", "vgsearch.seed", "vgsearch.epochs")
+# The same with a trunk for each of two architectures.
+BRANCHED = (*OVERRIDES, "search.branch={trunk_epochs: 1}", "trial.descriptor_dim=!choice [16, 32]")
+ENDS = (
+    "vgsearch.state",
+    "vgsearch.reason",
+    "vgsearch.repeat_of",
+    "vgsearch.seed",
+    "vgsearch.epochs",
+    "vgsearch.trunk",
+)
 
 
 @pytest.fixture(scope="module")
@@ -68,22 +77,26 @@ def snapshot(home):
     return study, sorted(runs, key=lambda run: run[0]), sorted(versions), search.state
 
 
-def test_a_kill_after_any_write_changes_nothing(space_file, tiny_city, empty_home, tmp_path):
+@pytest.mark.parametrize(("overrides", "trunks"), [(OVERRIDES, 0), (BRANCHED, 2)])
+def test_a_kill_after_any_write_changes_nothing(
+    space_file, tiny_city, empty_home, tmp_path, overrides, trunks
+):
     def fresh(name):
         return shutil.copytree(empty_home, tmp_path / name)
 
     quiet = fresh("quiet")
-    code, writes = run_in_child(space_file, tiny_city.parent, quiet, OVERRIDES)
+    code, writes = run_in_child(space_file, tiny_city.parent, quiet, overrides)
     assert code == 0
     expected = in_child(snapshot, quiet)
     states = [row[6]["vgsearch.state"] for row in expected[0]]
     assert {"complete", "stopped", "infeasible"} <= set(states), "the search meets every kind of end"
     assert sum(row[6]["vgsearch.repeat_of"] is not None for row in expected[0]) == 1
+    assert sum(row[6]["vgsearch.trunk"] is not None for row in expected[0]) == trunks
 
     for first in count(1, AT_ONCE):
         homes = {write: fresh(f"killed_{write}") for write in range(first, first + AT_ONCE)}
         killed = {
-            write: start_in_child(space_file, tiny_city.parent, home, OVERRIDES, die_after=write)[0]
+            write: start_in_child(space_file, tiny_city.parent, home, overrides, die_after=write)[0]
             for write, home in homes.items()
         }
         for process in killed.values():
@@ -93,7 +106,7 @@ def test_a_kill_after_any_write_changes_nothing(space_file, tiny_city, empty_hom
             break
         assert {process.exitcode for process in killed.values()} == {-signal.SIGKILL}, f"write {first}"
         resumed = {
-            write: start_in_child(space_file, tiny_city.parent, home, OVERRIDES)[0]
+            write: start_in_child(space_file, tiny_city.parent, home, overrides)[0]
             for write, home in homes.items()
         }
         for write, process in resumed.items():

@@ -5,7 +5,7 @@ import shutil
 import pytest
 import torch
 
-from vgsearch.config.search import TrialSpec
+from vgsearch.config.search import TrialSpec, TrunkSpec
 from vgsearch.search.messages import WorkerMessage
 from vgsearch.search.trial_actor import MAX_DEATHS_PER_EPOCH, TrialActor
 
@@ -65,6 +65,15 @@ def test_cells_that_leave_too_few_classes_fail_the_trial_alone(make_actor):
     message = step(make_actor("trial.cells.min_images=500"))
     assert "min_images" in message.failed
     assert not message.halted
+
+
+def test_a_lost_trunk_halts_the_search(make_actor, tmp_path):
+    actor = make_actor()
+    trunk = TrunkSpec(uid="quick-trunk", checkpoint="epoch_0001")
+    actor._spec = actor._spec.model_copy(update={"trunk": trunk})
+    message = step(actor)
+    assert message.halted.startswith(f"{tmp_path}/trials/quick-trunk/epoch_0001: is no whole checkpoint")
+    assert not message.failed
 
 
 def test_an_image_that_cannot_be_read_halts_the_search(make_actor, tiny_city, tmp_path):

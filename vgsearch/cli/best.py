@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
 
 from vgsearch.cli.options import DEFAULT_HOME, Home
 
+if TYPE_CHECKING:
+    from vgsearch.registry.records import ModelVersion
+
 
 def best(
     search: Annotated[str, typer.Argument(metavar="SEARCH", help="Name of a search, e.g. demo.")],
     home: Home = DEFAULT_HOME,
 ) -> None:
-    """Show a search's champion: path, alias, epoch, recalls, and a snippet that loads it."""
+    """Show a search's champion: path, alias, epoch, recalls, and a snippet that loads it.
+
+    What was combined from its checkpoints (`vgsearch soup`, `vgsearch ensemble`) is named by its alias.
+    """
     from vgsearch.cli.store import open_registry
     from vgsearch.models.checkpoint import read_spec
     from vgsearch.training.val_scores import stored_results
@@ -34,6 +41,7 @@ def best(
         f"path       {folder}",
     ]
     lines += [f"{split or 'val':<10} {result.summary()}" for split, result in stored_results(folder).items()]
+    lines += combination_lines(registry.versions(search), spec.objective)
     for line in lines:
         console.print(line, markup=False, highlight=False, soft_wrap=True)
     snippet = (
@@ -48,3 +56,23 @@ def best(
     console.print()
     # Unwrapped, so that it can be copied from a narrow terminal.
     console.print(snippet, markup=False, highlight=False, soft_wrap=True)
+
+
+def combination_lines(versions: Sequence[ModelVersion], objective: str) -> list[str]:
+    """One line for each alias of a soup or an ensemble: how to name it, and its value of the objective."""
+    from vgsearch.registry.names import INGREDIENTS_TAG
+
+    lines = []
+    for version in versions:
+        if version.kind == "trial":
+            continue
+        parts = version.tags.get(INGREDIENTS_TAG, "several")
+        recall = version.tags.get(f"vgsearch.{objective.replace('/', '.')}")
+        scored = f", {objective} {float(recall):.1f}" if recall else ""
+        warning = ", selected on a test split" if version.selected_on_test else ""
+        lines += [
+            f"{version.kind:<10} models:/{version.name}@{alias} (version {version.version}) of {parts}"
+            f"{scored}{warning}"
+            for alias in version.aliases
+        ]
+    return lines

@@ -1,15 +1,20 @@
-"""`vgsearch evaluate`: recalls of any checkpoint on any split."""
+"""`vgsearch evaluate`: recalls of any model on any split."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from vgsearch.cli.options import DEFAULT_DATA_ROOT, DEFAULT_HOME, DataRoot, Home
+
+if TYPE_CHECKING:
+    from vgsearch.cli.named_model import NamedModel
+    from vgsearch.data.retrieval_set import RetrievalSet
+    from vgsearch.retrieval.descriptor_store import DescriptorStore
+    from vgsearch.retrieval.recall import RetrievalResult
 
 
 def evaluate(
@@ -17,7 +22,8 @@ def evaluate(
         str,
         typer.Argument(
             metavar="CHECKPOINT",
-            help="A checkpoint folder, runs:/ID, models:/NAME@ALIAS or models:/NAME/VERSION.",
+            help="A checkpoint folder, runs:/ID, models:/NAME@ALIAS or models:/NAME/VERSION; soups and "
+            "ensembles too.",
         ),
     ],
     on: Annotated[
@@ -38,49 +44,50 @@ def evaluate(
     save: Annotated[
         Path | None, typer.Option(help="Folder for the per-query results, one .npz for each split.")
     ] = None,
+    use_store: Annotated[
+        bool,
+        typer.Option(
+            "--store/--no-store",
+            help="Read descriptors from HOME/descriptors and keep new ones there, or leave it alone.",
+        ),
+    ] = True,
     home: Home = DEFAULT_HOME,
     data_root: DataRoot = DEFAULT_DATA_ROOT,
 ) -> None:
-    """Score a checkpoint: recall@1, 5, 10 and 20 with their 95% intervals and the number of queries."""
-    from vgsearch.cli.checkpoints import find_split, local_checkpoint
+    """Score a model: recall@1, 5, 10 and 20 with their 95% intervals and the number of queries.
+
+    Each scoring of a test split is counted in the model's search, and the count is said.
+
+    What it makes of the images is kept, so that scoring it again reads no image (see vgsearch descriptors).
+    """
+    from vgsearch.cli.checkpoints import find_split
     from vgsearch.cli.files import write_files
+    from vgsearch.cli.named_model import STORE_FOLDER, lasting_name, named_model
+    from vgsearch.cli.sealed_tests import Seal
     from vgsearch.data.retrieval_set import load_retrieval_set
-    from vgsearch.models.checkpoint import load_network, read_spec
-    from vgsearch.models.precision import pick_device, resolve_scoring_precision
-    from vgsearch.retrieval.scoring import score_set
-    from vgsearch.training.threads import split_threads
+    from vgsearch.retrieval.descriptor_store import DescriptorStore
 
     console = Console()
-    folder = local_checkpoint(checkpoint, home.resolve())
-    spec = read_spec(folder)
-    distance_m = positive_distance_m or spec.data.positive_distance_m
+    home = home.resolve()
+    model = named_model(checkpoint, home, resize_px=resize_px, batch_size=batch_size)
+    distance_m = positive_distance_m or model.spec.data.positive_distance_m
     sets = [
         load_retrieval_set(path, distance_m, name=name)
-        for name, path in (find_split(split, spec.data, data_root.resolve()) for split in on)
+        for name, path in (find_split(split, model.spec.data, data_root.resolve()) for split in on)
     ]
-    device = pick_device()
-    network = load_network(folder, device)
-    changes = {"resize_px": resize_px, "batch_size": batch_size}
-    eval_config = spec.eval.model_copy(update={k: v for k, v in changes.items() if v is not None})
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    store = DescriptorStore(home / STORE_FOLDER) if use_store else None
+    label = lasting_name(model, home) if use_store else ""
+    seal = Seal(model, home)
+    seal.check(sets)
     files: dict[str, bytes] = {}
     for retrieval_set in sets:
-        with Progress(*columns, console=console, transient=True) as bar:
-            total = len(retrieval_set.database) + len(retrieval_set.queries)
-            task = bar.add_task(f"extracting {retrieval_set.name}", total=total)
-            result = score_set(
-                network,
-                retrieval_set,
-                eval_config=eval_config,
-                device=device,
-                precision=resolve_scoring_precision(spec.trial.precision, device),
-                loader_threads=max(2, split_threads(None, device).loader),
-                progress=lambda done, bar=bar, task=task: bar.advance(task, done),  # type: ignore[misc]
-            )
+        result, is_stored = _score(model, retrieval_set, store, label, console)
         files[f"{retrieval_set.name.replace('/', '_')}.npz"] = result.to_npz_bytes()
+        looks = seal.note(retrieval_set, result.stamp)
         console.print(
             f"{retrieval_set.name}: {result.summary()}; database {len(retrieval_set.database)}, "
-            f"positives within {distance_m:g} m",
+            f"positives within {distance_m:g} m{'; from stored descriptors' if is_stored else ''}"
+            f"{f'; {looks}' if looks else ''}",
             markup=False,
             highlight=False,
             soft_wrap=True,
@@ -88,3 +95,25 @@ def evaluate(
     if save is not None:
         write_files(save, files)
         console.print(f"per-query results: {save}", markup=False, highlight=False)
+
+
+def _score(
+    model: NamedModel,
+    retrieval_set: RetrievalSet,
+    store: DescriptorStore | None,
+    label: str,
+    console: Console,
+) -> tuple[RetrievalResult, bool]:
+    """The result, and whether it needed no extraction."""
+    from vgsearch.cli.named_model import extraction_bar
+    from vgsearch.errors import StorageError
+
+    parts = [retrieval_set.database, retrieval_set.queries]
+    missing = parts if store is None else model.missing(store, parts)
+    with extraction_bar(
+        console, f"extracting {retrieval_set.name}", sum(len(index) for index in missing)
+    ) as advance:
+        try:
+            return model.score(retrieval_set, store, label, advance), not missing
+        except StorageError as error:
+            raise StorageError(f"{error}; --no-store scores without it") from error

@@ -11,6 +11,7 @@ import typer
 from rich.console import Console
 
 from vgsearch.cli.options import DEFAULT_HOME, Home
+from vgsearch.cli.sizes import readable_size as _size
 from vgsearch.errors import RegistryUnreachableError, StorageError
 
 if TYPE_CHECKING:
@@ -93,13 +94,3 @@ def _in_store(
 def _sum(items: Sequence[Garbage]) -> str:
     noun = "item" if len(items) == 1 else "items"
     return f"{len(items)} {noun}, {_size(sum(item.size_bytes for item in items))}"
-
-
-def _size(size_bytes: int) -> str:
-    """A size as people read it, in powers of 1000: `12 B`, `3.4 MB`."""
-    size = float(size_bytes)
-    for unit in ("B", "kB", "MB", "GB"):
-        if size < 999.5:
-            return f"{size:.0f} B" if unit == "B" else f"{size:.3g} {unit}"
-        size /= 1000
-    return f"{size:.3g} TB"

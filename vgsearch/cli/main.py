@@ -10,9 +10,13 @@ import typer
 
 from vgsearch import __version__
 from vgsearch.cli.best import best
+from vgsearch.cli.compare import compare
 from vgsearch.cli.data import data_app
+from vgsearch.cli.descriptors import descriptors_app
+from vgsearch.cli.ensemble import ensemble
 from vgsearch.cli.evaluate import evaluate
 from vgsearch.cli.gc import gc
+from vgsearch.cli.soup import soup
 from vgsearch.cli.status import status
 from vgsearch.cli.train import train
 from vgsearch.cli.tune import tune
@@ -39,12 +43,16 @@ app = typer.Typer(
 app.command()(tune)
 app.command()(train)
 app.command()(evaluate)
+app.command()(compare)
+app.command()(soup)
+app.command()(ensemble)
 app.command()(status)
 app.command()(best)
 app.command()(ui)
 app.command()(validate)
 app.command()(gc)
 app.add_typer(data_app, name="data")
+app.add_typer(descriptors_app, name="descriptors")
 
 
 def _print_version(asked: bool) -> None:

@@ -79,7 +79,7 @@ def print_outcome(
     Raises:
         SearchError: every trial failed or broke a constraint.
     """
-    searched = [trial for trial in outcome.trials if trial.repeat_of is None]
+    searched = [trial for trial in outcome.trials if trial.repeat_of is None and not trial.is_trunk]
     rows = [_row(rank, trial, document) for rank, trial in enumerate(searched, start=1)]
     steps = next_steps(
         document.name,
@@ -91,7 +91,7 @@ def print_outcome(
         overrides=document.overrides,
     )
     if outcome.interrupted:
-        done = sum(trial.state != "running" for trial in outcome.trials)
+        done = sum(trial.state != "running" and not trial.is_trunk for trial in outcome.trials)
         console.print(
             f"search {document.name!r} was interrupted after {done} finished trials; nothing is lost. "
             f"Go on with:\n  {steps[-1].command}",
@@ -112,8 +112,11 @@ def print_outcome(
             objective=document.search.objective,
             paired=_compare_best_two(searched, document.search.objective),
             finalists=_finalists(outcome, rows),
+            test_looks=outcome.test_looks,
         )
     )
+    for line in _trunk_lines(outcome, document):
+        console.print(line, markup=False, highlight=False)
     if not any(row.may_win for row in rows):
         reason = next((trial.reason for trial in searched if trial.reason), "none was run")
         if any(row.state == "infeasible" for row in rows):
@@ -135,6 +138,18 @@ def _compare_best_two(trials: Sequence[TrialOutcome], objective: str) -> PairedC
     """The best of the search against the second, on the same queries; None where that cannot be done."""
     able = [trial for trial in trials if trial.state in ("complete", "stopped")]
     return compare_pair(able[1].results, able[0].results, objective) if len(able) > 1 else None
+
+
+def _trunk_lines(outcome: SearchOutcome, document: SearchDocument) -> list[str]:
+    """What the trials started from, a line a trunk; its number competes with nobody's."""
+    return [
+        f"Trunk {trunk.number} ({trunk.trial.resolved_backbone.name}, {trunk.trial.descriptor_dim}-D, "
+        f"{trunk.epochs_done} of {trunk.trial.epochs} epochs): {document.search.objective} "
+        f"{wording.MISSING if trunk.best is None else f'{trunk.best:.1f}'}; the trials of that architecture "
+        "start from it"
+        for trunk in sorted(outcome.trials, key=lambda trial: trial.number)
+        if trunk.is_trunk
+    ]
 
 
 def _finalists(outcome: SearchOutcome, rows: Sequence[LeaderboardRow]) -> RenderableType | None:

@@ -23,5 +23,6 @@ def shown_trial(event: TrialEvent, *, is_cut_off: bool = False) -> LiveTrial:
         gpu_peak_bytes=event.gpu_peak_bytes,
         repeat_of=event.repeat_of,
         seed=event.seed,
+        is_trunk=event.is_trunk,
         is_cut_off=is_cut_off,
     )

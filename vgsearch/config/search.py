@@ -97,6 +97,22 @@ class FinalistsConfig(Strict):
     seeds: int = Field(3, ge=1)
 
 
+class BranchConfig(Strict):
+    """One shared beginning for all trials of an architecture, so that their weights can be averaged.
+
+    For each architecture of the space one trunk is trained first, for `trunk_epochs` epochs, with the
+    configuration in the middle of the space for everything else; its seed is the sampler's. Every trial of
+    that architecture then starts from the trunk's last epoch: the network's weights, and the classifiers'
+    where the cells are the same. Optimizers and a domain classifier start fresh, and the trunk's epochs do
+    not count as the trial's. See `vgsearch.config.branch` for what an architecture is and what this assumes.
+
+    Networks that part late in training stay in one basin, where the mean of two is as good as they are
+    (Frankle et al., ICML 2020); apart from the beginning they often do not.
+    """
+
+    trunk_epochs: int = Field(1, ge=1)
+
+
 class SearchConfig(Strict):
     """What a search maximises, how long it runs, and its judges."""
 
@@ -108,6 +124,7 @@ class SearchConfig(Strict):
     constraints: ConstraintsConfig = ConstraintsConfig()
     start_with: list[dict[str, Any]] = []
     finalists: FinalistsConfig | None = None
+    branch: BranchConfig | None = None
 
 
 class ResourcesConfig(Strict):
@@ -124,10 +141,21 @@ class ResourcesConfig(Strict):
     max_concurrent: int | None = Field(None, ge=1)
 
 
+class TrunkSpec(Strict):
+    """The trial that a branch starts from, and the name of the checkpoint folder that it starts with.
+
+    Trials lie side by side, so the trunk's folder is a sibling of the branch's own, named by its uid.
+    """
+
+    uid: str = Field(pattern=r"^[A-Za-z0-9_-][A-Za-z0-9._-]{0,127}$")
+    checkpoint: str = Field(pattern=r"^epoch_[0-9]{4,7}$")
+
+
 class TrialSpec(Strict):
     """A trial that is ready to run anywhere: decided values, absolute data folders, how it is scored.
 
-    `deterministic` asks PyTorch for kernels that repeat themselves bit for bit, also on a GPU.
+    `deterministic` asks PyTorch for kernels that repeat themselves bit for bit, also on a GPU. With a `trunk`
+    the trial starts from that one's weights; see `BranchConfig`.
     It is written as `trial.yaml` into every checkpoint.
     """
 
@@ -138,3 +166,4 @@ class TrialSpec(Strict):
     data: DataConfig
     eval: EvalConfig = EvalConfig()
     deterministic: bool = False
+    trunk: TrunkSpec | None = None

@@ -13,10 +13,15 @@ from vgsearch.errors import CheckpointError, RegistryError, StorageError
 
 WEIGHTS_FILE = "model.safetensors"
 REQUIRED_FILES = (WEIGHTS_FILE, "trial.yaml", "metrics.json")
+LINEAGE_FILE = "lineage.json"
+# What only combinations have: how an ensemble fuses its members, and what any combination was made of.
+OPTIONAL_FILES = ("ensemble.yaml", LINEAGE_FILE)
 
 
 def recorded_files(checkpoint: Path) -> list[Path]:
     """Return the files of `checkpoint` that are recorded: weights, configuration, metrics, `*.npz`.
+
+    Of a combination also `ensemble.yaml` and `lineage.json`, where they are.
 
     `training_state.pt` is not among them: it is only good for going on with training.
 
@@ -26,7 +31,9 @@ def recorded_files(checkpoint: Path) -> list[Path]:
     missing = [name for name in REQUIRED_FILES if not (checkpoint / name).is_file()]
     if missing:
         raise CheckpointError(f"{checkpoint} is not a checkpoint folder: it has no {', '.join(missing)}")
-    return [checkpoint / name for name in REQUIRED_FILES] + sorted(checkpoint.glob("*.npz"))
+    there = [name for name in OPTIONAL_FILES if (checkpoint / name).is_file()]
+    names = [*REQUIRED_FILES, *there]
+    return [checkpoint / name for name in names] + sorted(checkpoint.glob("*.npz"))
 
 
 def file_sha256(path: Path) -> str:

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
+from dataclasses import replace
 from pathlib import Path
 from typing import cast
 
@@ -17,28 +16,31 @@ from vgsearch.registry.checkpoint_files import (
     file_sha256,
     recorded_files,
 )
+from vgsearch.registry.memory_runs import MemoryRun, artifact_paths, checked, with_prefix
+from vgsearch.registry.memory_scored_tests import MemoryScoredTests
 from vgsearch.registry.names import (
     CHAMPION_ALIAS,
     COMPLETE_TAG,
     EPOCH_TAG,
+    KIND_TAG,
     REASON_TAG,
-    STATE_TAG,
     UID_TAG,
     WEIGHTS_TAG,
-    check_folder,
+    check_alias,
     check_key,
     check_segment,
     model_name,
 )
-from vgsearch.registry.params import flatten
 from vgsearch.registry.records import (
     SEARCH_ENDS,
     TRIAL_ENDS,
+    CombinationKind,
     ModelVersion,
     SearchRecord,
     SearchState,
     TrialRecord,
     TrialState,
+    check_combination,
     check_epoch,
     check_last_state,
     finite_metrics,
@@ -51,48 +53,22 @@ from vgsearch.registry.references import (
     nearest,
     newest_of,
     parse_reference,
+    require_trial,
 )
 
 
-@dataclass
-class _Run:
-    search: str
-    uid: str
-    run_id: str
-    label: str
-    params: dict[str, str]
-    state: str = "running"
-    tags: dict[str, str] = field(default_factory=dict)
-    history: dict[int, dict[str, float]] = field(default_factory=dict)
-    files: dict[str, bytes] = field(default_factory=dict)
-    started_at: datetime = field(default_factory=lambda: datetime.now(UTC))
-    ended_at: datetime | None = None
-
-    def reopen(self, params: Mapping[str, object], file: str, text: str) -> str:
-        """Run again; fill in what is not recorded yet."""
-        self.params = {**flatten(params), **self.params}
-        self.files[file] = text.encode()
-        self.state, self.ended_at = "running", None
-        self.tags.pop(REASON_TAG, None)
-        self.tags[STATE_TAG] = "running"
-        return self.run_id
-
-    def close(self, state: str, tags: Mapping[str, str]) -> None:
-        """End in `state`."""
-        self.tags.update({STATE_TAG: state, **checked(tags)})
-        self.state, self.ended_at = state, datetime.now(UTC)
-
-
-class MemoryRegistry:
+class MemoryRegistry(MemoryScoredTests):
     """A `Registry` that lives in this object; recorded files lie in a temporary folder of its own."""
 
     def __init__(self) -> None:
         """Start empty."""
+        super().__init__()
         self._folder = tempfile.TemporaryDirectory(prefix="vgsearch-registry-")
-        self._searches: dict[str, _Run] = {}
-        self._trials: dict[tuple[str, str], _Run] = {}
+        self._searches: dict[str, MemoryRun] = {}
+        self._trials: dict[tuple[str, str], MemoryRun] = {}
         self._versions: dict[str, list[ModelVersion]] = {}
-        self._champions: dict[str, str] = {}
+        self._combinations: dict[tuple[str, str, str], MemoryRun] = {}
+        self._aliases: dict[str, dict[str, str]] = {}
 
     def open_search(
         self,
@@ -104,7 +80,7 @@ class MemoryRegistry:
     ) -> str:
         """See `Recorder.open_search`."""
         model_name(name)
-        run = self._searches.setdefault(name, _Run(name, "", f"search{len(self._searches)}", name, {}))
+        run = self._searches.setdefault(name, MemoryRun(name, "", f"search{len(self._searches)}", name, {}))
         if not any(search == name for search, _ in self._trials):
             run.params = {}  # it ended before its first trial and starts anew
         run.tags.update(checked(tags or {}))
@@ -116,8 +92,26 @@ class MemoryRegistry:
         """See `Recorder.open_trial`."""
         check_segment(uid, "a trial's uid")
         self._search(search)
-        new = _Run(search, uid, f"trial{len(self._trials)}", label, {}, tags={UID_TAG: uid})
+        new = MemoryRun(search, uid, f"trial{len(self._trials)}", label, {}, tags={UID_TAG: uid})
         return self._trials.setdefault((search, uid), new).reopen(params, "trial.yaml", spec_text)
+
+    def open_combination(
+        self,
+        search: str,
+        uid: str,
+        *,
+        kind: CombinationKind,
+        label: str,
+        params: Mapping[str, object],
+        spec_text: str,
+    ) -> str:
+        """See `Registry.open_combination`."""
+        check_segment(uid, "a combination's uid")
+        tags = {UID_TAG: uid, KIND_TAG: check_combination(kind)}
+        self._search(search)
+        new = MemoryRun(search, uid, f"combination{len(self._combinations)}", label, {}, tags=tags)
+        run = self._combinations.setdefault((search, kind, uid), new)
+        return run.reopen(params, "combination.yaml", spec_text)
 
     def log_epoch(self, run_id: str, epoch: int, metrics: Mapping[str, float]) -> None:
         """See `Recorder.log_epoch`."""
@@ -141,14 +135,21 @@ class MemoryRegistry:
         name = model_name(search)
         recorded_files(checkpoint)
         check_segment(uid, "a trial's uid")
-        self._run(run_id)
+        run = self._run(run_id)
         sha256 = file_sha256(checkpoint / WEIGHTS_FILE)
         versions = self._versions.setdefault(name, [])
         for version in versions:
             if (version.uid, version.epoch, version.weights_sha256) == (uid, check_epoch(epoch), sha256):
                 return self._with_aliases(version)
         number = str(len(versions) + 1)
-        own = {UID_TAG: uid, EPOCH_TAG: str(check_epoch(epoch)), WEIGHTS_TAG: sha256, COMPLETE_TAG: sha256}
+        kind = {KIND_TAG: run.tags[KIND_TAG]} if KIND_TAG in run.tags else {}
+        own = {
+            **kind,
+            UID_TAG: uid,
+            EPOCH_TAG: str(check_epoch(epoch)),
+            WEIGHTS_TAG: sha256,
+            COMPLETE_TAG: sha256,
+        }
         version = ModelVersion(
             search, name, number, uid, run_id, epoch, sha256, {**checked(tags or {}), **own}
         )
@@ -171,7 +172,12 @@ class MemoryRegistry:
     def set_champion(self, search: str, version: str) -> None:
         """See `Registry.set_champion`."""
         found = find_version(VersionReference(model_name(search), version, None), self)
-        self._champions[found.name] = found.version
+        self._move(CHAMPION_ALIAS, require_trial(found))
+
+    def set_alias(self, search: str, alias: str, version: str) -> None:
+        """See `Registry.set_alias`."""
+        check_alias(alias)
+        self._move(alias, find_version(VersionReference(model_name(search), version, None), self))
 
     def crown(self, search: str, uid: str) -> None:
         """See `Recorder.crown`."""
@@ -201,7 +207,7 @@ class MemoryRegistry:
                 reason=run.tags.get(REASON_TAG, ""),
                 params=dict(run.params),
                 tags=dict(run.tags),
-                history=_with_prefix(run.history, metric_prefix),
+                history=with_prefix(run.history, metric_prefix),
                 started_at=run.started_at,
                 ended_at=run.ended_at,
             )
@@ -245,7 +251,7 @@ class MemoryRegistry:
     ) -> None:
         """See `Recorder.log_scores`."""
         run = self._run(run_id)
-        kept = _under("scores", files or {})
+        kept = artifact_paths("scores", files or {})
         fresh = {check_key(name, "a metric's name"): value for name, value in finite_metrics(metrics).items()}
         run.files.update(kept)
         run.tags.update(checked(tags or {}))
@@ -254,16 +260,19 @@ class MemoryRegistry:
 
     def log_files(self, run_id: str, folder: str, files: Mapping[str, bytes]) -> None:
         """See `Recorder.log_files`."""
-        self._run(run_id).files.update(_under(folder, files))
+        self._run(run_id).files.update(artifact_paths(folder, files))
 
     def find_run(self, search: str, uid: str | None = None) -> str:
         """See `Recorder.find_run`."""
         parent = self._search(search)
         if uid is None:
             return parent.run_id
-        if (search, uid) not in self._trials:
-            raise RegistryError(f"search {search!r} has no trial {uid!r} in this store")
-        return self._trials[search, uid].run_id
+        if (search, uid) in self._trials:
+            return self._trials[search, uid].run_id
+        for (name, _, combination), run in self._combinations.items():
+            if (name, combination) == (search, uid):
+                return run.run_id
+        raise RegistryError(f"search {search!r} has no trial {uid!r} in this store")
 
     def flush(self) -> int:
         """See `Recorder.flush`: nothing ever waits."""
@@ -288,38 +297,23 @@ class MemoryRegistry:
         ]
 
     def _with_aliases(self, version: ModelVersion) -> ModelVersion:
-        chosen = self._champions.get(version.name) == version.version
-        return replace(version, aliases=(CHAMPION_ALIAS,) if chosen else ())
+        own = self._aliases.get(version.name, {})
+        aliases = sorted(alias for alias, number in own.items() if number == version.version)
+        return replace(version, aliases=tuple(aliases))
+
+    def _move(self, alias: str, version: ModelVersion) -> None:
+        self._aliases.setdefault(version.name, {})[alias] = version.version
 
     def _kept(self, version: ModelVersion) -> Path:
         return Path(self._folder.name) / version.name / version.version
 
-    def _search(self, search: str) -> _Run:
+    def _search(self, search: str) -> MemoryRun:
         if search not in self._searches:
             raise RegistryError(f"no search is named {search!r}; {nearest(search, self._searches)}")
         return self._searches[search]
 
-    def _run(self, run_id: str) -> _Run:
-        for run in (*self._searches.values(), *self._trials.values()):
+    def _run(self, run_id: str) -> MemoryRun:
+        for run in (*self._searches.values(), *self._trials.values(), *self._combinations.values()):
             if run.run_id == run_id:
                 return run
         raise RegistryError(f"there is no run {run_id!r}")
-
-
-def checked(tags: Mapping[str, str]) -> dict[str, str]:
-    """Return `tags` with their names checked."""
-    return {check_key(key, "a tag"): value for key, value in tags.items()}
-
-
-def _under(folder: str, files: Mapping[str, bytes]) -> dict[str, bytes]:
-    """Artifact paths of `files` in `folder`, with all names checked."""
-    check_folder(folder)
-    return {f"{folder}/{check_segment(name, 'a file name')}": content for name, content in files.items()}
-
-
-def _with_prefix(history: Mapping[int, Mapping[str, float]], prefix: str) -> dict[int, dict[str, float]]:
-    rows = {
-        epoch: {name: value for name, value in row.items() if name.startswith(prefix)}
-        for epoch, row in sorted(history.items())
-    }
-    return {epoch: row for epoch, row in rows.items() if row}

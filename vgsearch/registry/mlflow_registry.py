@@ -4,26 +4,24 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from vgsearch.errors import CheckpointError, RegistryError
+from vgsearch.errors import RegistryError
 from vgsearch.registry import mlflow_runs as runs
 from vgsearch.registry.checkpoint_files import (
     WEIGHTS_FILE,
-    check_recorded,
     copy_recorded,
     file_sha256,
-    place_folder,
     recorded_files,
 )
 from vgsearch.registry.mlflow_import import file_transfer
-from vgsearch.registry.mlflow_store import MlflowStore, local_part
+from vgsearch.registry.mlflow_scored_tests import MlflowScoredTests
+from vgsearch.registry.mlflow_store import MlflowStore
 from vgsearch.registry.mlflow_versions import (
     MlflowVersions,
-    artifact_folder,
-    download_folder,
+    fetch_version,
     version_record,
     write_version,
 )
@@ -36,19 +34,23 @@ from vgsearch.registry.names import (
     SEARCH_TAG,
     UID_TAG,
     WEIGHTS_TAG,
+    check_alias,
     check_folder,
     check_segment,
     experiment_name,
     model_name,
 )
 from vgsearch.registry.records import (
+    COMBINATION_KINDS,
     SEARCH_ENDS,
     TRIAL_ENDS,
+    CombinationKind,
     ModelVersion,
     SearchRecord,
     SearchState,
     TrialRecord,
     TrialState,
+    check_combination,
     check_epoch,
     check_last_state,
     finite_metrics,
@@ -60,13 +62,14 @@ from vgsearch.registry.references import (
     find_version,
     newest_of,
     parse_reference,
+    require_trial,
 )
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
 
-class MlflowRegistry:
+class MlflowRegistry(MlflowScoredTests):
     """A `Registry` over the MLflow store of a home folder; see the protocol for the contract.
 
     The store is `sqlite:///<home>/mlflow.db` with its artifacts in `<home>/artifacts`, unless
@@ -125,15 +128,27 @@ class MlflowRegistry:
         """See `Recorder.open_trial`."""
         check_segment(uid, "a trial's uid")
         with self._store.calls(f"cannot open trial {uid!r}") as client:
-            experiment_id, parent_id = self._parent(client, search)
-            identity = {
-                runs.PARENT_TAG: parent_id,
-                KIND_TAG: "trial",
-                SEARCH_TAG: search,
-                UID_TAG: uid,
-            }
-            run = runs.open_run(client, experiment_id, identity, label)
+            identity = {KIND_TAG: "trial", SEARCH_TAG: search, UID_TAG: uid}
+            run = runs.open_child(client, self._parent(client, search), identity, label)
             runs.fill_run(client, run, params, spec_text, "trial.yaml", {})
+            return str(run.info.run_id)
+
+    def open_combination(
+        self,
+        search: str,
+        uid: str,
+        *,
+        kind: CombinationKind,
+        label: str,
+        params: Mapping[str, object],
+        spec_text: str,
+    ) -> str:
+        """See `Registry.open_combination`."""
+        check_segment(uid, "a combination's uid")
+        identity = {KIND_TAG: check_combination(kind), SEARCH_TAG: search, UID_TAG: uid}
+        with self._store.calls(f"cannot open {kind} {uid!r}") as client:
+            run = runs.open_child(client, self._parent(client, search), identity, label)
+            runs.fill_run(client, run, params, spec_text, "combination.yaml", {})
             return str(run.info.run_id)
 
     def log_epoch(self, run_id: str, epoch: int, metrics: Mapping[str, float]) -> None:
@@ -172,7 +187,9 @@ class MlflowRegistry:
             WEIGHTS_TAG: file_sha256(checkpoint / WEIGHTS_FILE),
         }
         with self._store.calls(f"cannot record checkpoint {checkpoint}") as client:
-            version = write_version(client, name, run_id, files, identity, tags or {})
+            kind = client.get_run(run_id).data.tags.get(KIND_TAG)
+            own = {KIND_TAG: kind} if kind in COMBINATION_KINDS else {}
+            version = write_version(client, name, run_id, files, identity, {**(tags or {}), **own})
             return version_record(version, client.get_registered_model(name).aliases)
 
     def finish_trial(
@@ -194,8 +211,17 @@ class MlflowRegistry:
         """See `Registry.set_champion`."""
         with self._store.calls(f"cannot set the champion of {search!r}") as client:
             wanted = VersionReference(model_name(search), version, None)
-            found = find_version(wanted, MlflowVersions(client))
+            found = require_trial(find_version(wanted, MlflowVersions(client)))
             client.set_registered_model_alias(found.name, CHAMPION_ALIAS, found.version)
+
+    def set_alias(self, search: str, alias: str, version: str) -> None:
+        """See `Registry.set_alias`."""
+        check_alias(alias)
+        with self._store.calls(f"cannot set the alias {alias!r} of {search!r}") as client:
+            wanted = VersionReference(model_name(search), version, None)
+            found = find_version(wanted, MlflowVersions(client))
+            if alias not in found.aliases:
+                client.set_registered_model_alias(found.name, alias, found.version)
 
     def crown(self, search: str, uid: str) -> None:
         """See `Recorder.crown`."""
@@ -242,7 +268,7 @@ class MlflowRegistry:
             return parsed.path if into is None else copy_recorded(parsed.path, into)
         with self._store.calls(f"cannot fetch {reference}") as client:
             version = find_version(parsed, MlflowVersions(client))
-            folder = self._fetch(client, version)
+            folder = fetch_version(self._store, client, version)
         return folder if into is None else copy_recorded(folder, into)
 
     def log_scores(
@@ -280,9 +306,7 @@ class MlflowRegistry:
             if uid is None:
                 return parent_id
             check_segment(uid, "a trial's uid")
-            found = runs.find_runs(
-                client, experiment_id, {KIND_TAG: "trial", SEARCH_TAG: search, UID_TAG: uid}
-            )
+            found = runs.find_runs(client, experiment_id, {SEARCH_TAG: search, UID_TAG: uid})
             if not found:
                 raise RegistryError(f"search {search!r} has no trial {uid!r} in this store")
             return str(found[0].info.run_id)
@@ -313,26 +337,6 @@ class MlflowRegistry:
                 points = client.get_metric_history(run_id, name) if name in stored else []
                 known[name] = {int(point.step) for point in points}
         return known
-
-    def _fetch(self, client: MlflowClient, version: ModelVersion) -> Path:
-        """Return a local folder with a version's files: the recorded one, else a checked download."""
-        inside = artifact_folder(version)
-        run = client.get_run(version.run_id)
-        root = self._store.run_folder(version.search, version.run_id, run.info.artifact_uri)
-        if root is not None:
-            return check_recorded(local_part(root, inside), version.weights_sha256)
-        target = download_folder(self._store.home, version)
-        if target.is_dir():
-            # A damaged copy is fetched again.
-            with suppress(CheckpointError):
-                return check_recorded(target, version.weights_sha256)
-
-        def fill(scratch: Path) -> Path:
-            with self._store.calls(f"cannot download {version.reference}"), file_transfer():
-                got = Path(client.download_artifacts(version.run_id, inside, str(scratch)))
-            return check_recorded(got, version.weights_sha256)
-
-        return place_folder(fill, target)
 
 
 @contextmanager

@@ -130,6 +130,12 @@ def open_run(client: MlflowClient, experiment_id: str, identity: Mapping[str, st
     return run
 
 
+def open_child(client: MlflowClient, parent: tuple[str, str], identity: Mapping[str, str], name: str) -> Run:
+    """Open a run under a search's own, `parent`: its experiment and run id; see `open_run`."""
+    experiment_id, parent_id = parent
+    return open_run(client, experiment_id, {PARENT_TAG: parent_id, **identity}, name)
+
+
 def fill_run(
     client: MlflowClient,
     run: Run,

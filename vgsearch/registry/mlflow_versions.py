@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from vgsearch.errors import RegistryError
+from vgsearch.errors import CheckpointError, RegistryError
+from vgsearch.registry.checkpoint_files import check_recorded, place_folder
 from vgsearch.registry.mlflow_import import file_transfer
-from vgsearch.registry.mlflow_store import pages
+from vgsearch.registry.mlflow_store import MlflowStore, local_part, pages
 from vgsearch.registry.names import (
     COMPLETE_TAG,
     EPOCH_TAG,
@@ -175,3 +177,30 @@ def download_folder(home: Path, version: ModelVersion) -> Path:
         RegistryError: As `artifact_folder`.
     """
     return home / DOWNLOADS_FOLDER / version.run_id / Path(artifact_folder(version)).name
+
+
+def fetch_version(store: MlflowStore, client: MlflowClient, version: ModelVersion) -> Path:
+    """Return a local folder with a version's files: the recorded one, else a checked download.
+
+    Raises:
+        RegistryError: The files are not where they were recorded, or lead out of there.
+        CheckpointError: They are not those that were recorded.
+        StorageError: The download cannot be written.
+    """
+    inside = artifact_folder(version)
+    run = client.get_run(version.run_id)
+    root = store.run_folder(version.search, version.run_id, run.info.artifact_uri)
+    if root is not None:
+        return check_recorded(local_part(root, inside), version.weights_sha256)
+    target = download_folder(store.home, version)
+    if target.is_dir():
+        # A damaged copy is fetched again.
+        with suppress(CheckpointError):
+            return check_recorded(target, version.weights_sha256)
+
+    def fill(scratch: Path) -> Path:
+        with store.calls(f"cannot download {version.reference}"), file_transfer():
+            got = Path(client.download_artifacts(version.run_id, inside, str(scratch)))
+        return check_recorded(got, version.weights_sha256)
+
+    return place_folder(fill, target)

@@ -19,12 +19,17 @@ EPOCH_TAG = "vgsearch.epoch"
 WEIGHTS_TAG = "vgsearch.weights_sha256"
 FOLDER_TAG = "vgsearch.artifact_path"
 COMPLETE_TAG = "vgsearch.complete"
+INGREDIENTS_TAG = "vgsearch.num_ingredients"
+SELECTED_ON_TAG = "vgsearch.selected_on"
+SELECTED_ON_TEST_TAG = "vgsearch.selected_on_test"
 
 MODEL_PREFIX = "vgsearch-"
 EXPERIMENT_PREFIX = "vgsearch/"
 
 _SEGMENT = re.compile(r"[A-Za-z0-9._-]{1,128}")
 _KEY = re.compile(r"[A-Za-z0-9_\-. :/]{1,250}")
+_ALIAS = re.compile(r"[A-Za-z0-9_-]{1,128}")
+_VERSION_LIKE = re.compile(r"[vV]?[0-9]+")
 _NOT_IN_KEYS = re.compile(r"[^A-Za-z0-9_\-. :/]")
 
 
@@ -41,6 +46,25 @@ def check_segment(value: str, what: str) -> str:
             f"but got {value[:160]!r}"
         )
     return value
+
+
+def check_alias(alias: str) -> str:
+    """Return `alias` if a combination may have it.
+
+    Raises:
+        RegistryError: It is the champion's, one that MLflow keeps (`latest`, `v3`), or holds other characters
+            than letters, digits, underscore and hyphen.
+    """
+    if alias == CHAMPION_ALIAS:
+        raise RegistryError(
+            f"the alias {CHAMPION_ALIAS!r} belongs to a search's best trial: take another one, such as 'soup'"
+        )
+    if not _ALIAS.fullmatch(alias) or alias.lower() == "latest" or _VERSION_LIKE.fullmatch(alias):
+        raise RegistryError(
+            "an alias may hold only letters, digits, '_' and '-' (1 to 128 of them), and be neither 'latest' "
+            f"nor a version's number, but got {alias[:160]!r}"
+        )
+    return alias
 
 
 def check_folder(folder: str) -> str:

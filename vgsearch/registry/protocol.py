@@ -9,7 +9,15 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Protocol
 
-from vgsearch.registry.records import ModelVersion, SearchRecord, SearchState, TrialRecord, TrialState
+from vgsearch.registry.records import (
+    CombinationKind,
+    ModelVersion,
+    SearchRecord,
+    SearchState,
+    TrialRecord,
+    TrialState,
+)
+from vgsearch.registry.scored_tests import Looks, ScoredTest
 
 
 class Recorder(Protocol):
@@ -90,7 +98,8 @@ class Recorder(Protocol):
     ) -> ModelVersion | None:
         """Keep a checkpoint folder and make it a version of `vgsearch-<search>`.
 
-        Weights, `trial.yaml`, `metrics.json` and `*.npz` are copied; `training_state.pt` never is.
+        Weights, `trial.yaml`, `metrics.json` and `*.npz` are copied, of a combination also `ensemble.yaml`
+        and `lineage.json`; `training_state.pt` never is.
         The same (uid, epoch, weights) is recorded once. A version is offered by `versions`,
         `champion` and `download` only when its files and tags are complete. An earlier version of
         the same trial stays as it is. Record an epoch only when it is its trial's best so far:
@@ -153,7 +162,40 @@ class Recorder(Protocol):
         """
 
     def find_run(self, search: str, uid: str | None = None) -> str:
-        """Return the id of a trial's run, or of the search's own; `RegistryError` if it was never opened."""
+        """Return the id of a trial's or combination's run, or of the search's own.
+
+        Raises:
+            RegistryError: It was never opened.
+        """
+
+    def count_test_scoring(
+        self,
+        search: str,
+        split: str,
+        *,
+        reference: str,
+        stamp: str,
+        model: str = "",
+        scoring_id: str | None = None,
+    ) -> Looks | None:
+        """Write down that a test split was scored; to be called before anybody sees the result.
+
+        What is written can only be added to. Several processes may do so at a time.
+
+        Args:
+            search: The search whose file has the split.
+            split: The test's name in its data section, without `test/`.
+            reference: What was scored, in words or as a reference.
+            stamp: How; see `retrieval.scoring.stamp_of`.
+            model: `scored_tests.model_key` of what was scored, so that repeats are told apart; empty where
+                it is not known.
+            scoring_id: A plain segment that names this scoring: the same one again counts once. None takes a
+                new one, so each call counts.
+
+        Returns:
+            How often the split was scored so far, this time included; None from a recorder that keeps the
+            call for later.
+        """
 
     def flush(self) -> int:
         """Deliver what was kept for later, as far as the store takes it; return how many records wait on."""
@@ -174,14 +216,54 @@ class Registry(Recorder, Protocol):
     ) -> ModelVersion:
         """See `Recorder.record_checkpoint`; the version is there at once."""
 
+    def open_combination(
+        self,
+        search: str,
+        uid: str,
+        *,
+        kind: CombinationKind,
+        label: str,
+        params: Mapping[str, object],
+        spec_text: str,
+    ) -> str:
+        """Create the child run of a soup or an ensemble, or find it by its uid and re-open it.
+
+        It is no trial: `trials` leaves it out and `crown` never takes it, but `versions` lists what
+        `record_checkpoint` keeps from its run, with its kind. `finish_trial` closes it.
+
+        Args:
+            search: A search that was opened.
+            uid: The combination's own name.
+            kind: "soup" or "ensemble".
+            label: Run name for people; kept from the first call.
+            params: The settings, recorded as in `open_search`.
+            spec_text: The whole specification, kept as artifact `combination.yaml`.
+
+        Returns:
+            The child run's id, the same for every call with this search, kind and uid.
+        """
+
     def set_champion(self, search: str, version: str) -> None:
-        """Move the alias `champion` to a complete version, by its number as text."""
+        """Move the alias `champion` to a trial's complete version, by its number as text."""
+
+    def set_alias(self, search: str, alias: str, version: str) -> None:
+        """Move an alias to a complete version, by its number as text.
+
+        Raises:
+            RegistryError: The version is unknown; or the alias is `champion`, which `crown` and
+                `set_champion` own, `latest`, a number such as `v3`, or holds more than letters, digits, `_`
+                and `-`.
+        """
 
     def champion(self, search: str) -> ModelVersion:
         """Return the version with the alias `champion`; `RegistryError` if none has it yet."""
 
     def versions(self, search: str) -> list[ModelVersion]:
-        """Return the complete versions of a search by number; `RegistryError` for an unknown search."""
+        """Return the complete versions of a search by number, of trials and of combinations (see `kind`).
+
+        Raises:
+            RegistryError: The search is unknown.
+        """
 
     def trials(self, search: str, *, metric_prefix: str = "") -> list[TrialRecord]:
         """Return the trials of a search in the order they were opened.
@@ -193,6 +275,39 @@ class Registry(Recorder, Protocol):
 
     def searches(self) -> list[SearchRecord]:
         """Return all searches in the order they were opened."""
+
+    def count_test_scoring(
+        self,
+        search: str,
+        split: str,
+        *,
+        reference: str,
+        stamp: str,
+        model: str = "",
+        scoring_id: str | None = None,
+    ) -> Looks:
+        """See `Recorder.count_test_scoring`; it is written at once."""
+
+    def test_scorings(self, search: str) -> Mapping[str, Looks]:
+        """Return how often each test split of a search was scored; splits that never were are left out.
+
+        Raises:
+            RegistryError: The search is unknown.
+        """
+
+    def scored_tests(self, search: str) -> list[ScoredTest]:
+        """Return every scoring of a test split of a search, oldest first; errors as `test_scorings`."""
+
+    def recorded_tests(self, version: ModelVersion, model: str) -> dict[str, bytes]:
+        """Return per-query results of test splits that are recorded with a version's run, by test name.
+
+        Args:
+            version: A recorded checkpoint.
+            model: `scored_tests.model_key` of it. Results of other weights of the same run are not given.
+
+        Returns:
+            What `RetrievalResult.to_npz_bytes` wrote; empty where nothing is recorded.
+        """
 
     def download(self, reference: str, into: Path | None = None) -> Path:
         """Bring a checkpoint to a local folder with `model.safetensors`, `trial.yaml`, `metrics.json`.

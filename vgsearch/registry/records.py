@@ -6,13 +6,17 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Literal
+from typing import Literal, cast
 
 from vgsearch.errors import RegistryError
+from vgsearch.registry.names import KIND_TAG, SELECTED_ON_TEST_TAG
 
 TrialState = Literal["running", "complete", "stopped", "infeasible", "failed", "out_of_memory"]
 SearchState = Literal["running", "complete", "interrupted", "failed"]
+CombinationKind = Literal["soup", "ensemble"]
+VersionKind = Literal["trial", "soup", "ensemble"]
 
+COMBINATION_KINDS: tuple[CombinationKind, ...] = ("soup", "ensemble")
 TRIAL_ENDS: tuple[TrialState, ...] = ("complete", "stopped", "infeasible", "failed", "out_of_memory")
 SEARCH_ENDS: tuple[SearchState, ...] = ("complete", "interrupted", "failed")
 
@@ -97,18 +101,18 @@ class TrialRecord:
 
 @dataclass(frozen=True)
 class ModelVersion:
-    """One recorded checkpoint.
+    """One recorded checkpoint: of a trial, or a soup or ensemble of such.
 
     Attributes:
         search: Name of the search.
         name: The registered model, `vgsearch-<search>`.
         version: Its number in the registered model, as text ("3").
-        uid: The trial that trained it.
-        run_id: That trial's run.
-        epoch: The epoch it was taken after, from 1.
+        uid: The trial that trained it, or the combination.
+        run_id: That one's run.
+        epoch: The epoch it was taken after, from 1; 1 for a combination.
         weights_sha256: Hash of the bytes of `model.safetensors`.
         tags: Everything that was recorded beside it (architecture, recalls, data fingerprint).
-        aliases: "champion" on the best.
+        aliases: "champion" on the best; combinations have others.
     """
 
     search: str
@@ -126,6 +130,16 @@ class ModelVersion:
         """What to hand to `evaluate`: `models:/vgsearch-grl/3`."""
         return f"models:/{self.name}/{self.version}"
 
+    @property
+    def kind(self) -> VersionKind:
+        """What it is: a trial's checkpoint, or a combination of such."""
+        return cast(VersionKind, self.tags.get(KIND_TAG, "trial"))
+
+    @property
+    def selected_on_test(self) -> bool:
+        """Whether a test split had a say in choosing it or anything it was made of."""
+        return self.tags.get(SELECTED_ON_TEST_TAG) == "true"
+
 
 def finite_metrics(metrics: Mapping[str, float]) -> dict[str, float]:
     """Drop NaN and infinities: MLflow would turn an infinity into the greatest double."""
@@ -140,6 +154,17 @@ def check_last_state(state: str, allowed: tuple[str, ...]) -> None:
     """
     if state not in allowed:
         raise RegistryError(f"a run ends as one of {', '.join(allowed)}, but got {state!r}")
+
+
+def check_combination(kind: str) -> str:
+    """Return `kind` if it names a combination.
+
+    Raises:
+        RegistryError: It does not.
+    """
+    if kind not in COMBINATION_KINDS:
+        raise RegistryError(f"a combination is one of {', '.join(COMBINATION_KINDS)}, but got {kind!r}")
+    return kind
 
 
 def check_epoch(epoch: int) -> int:

@@ -119,13 +119,27 @@ def champion_of(search: str, versions: Sequence[ModelVersion]) -> ModelVersion:
     )
 
 
+def require_trial(version: ModelVersion) -> ModelVersion:
+    """Return `version` if it is a trial's.
+
+    Raises:
+        RegistryError: It is a combination, which cannot be champion.
+    """
+    if version.kind != "trial":
+        raise RegistryError(
+            f"{version.reference} is no trial ({version.kind}), and only a trial can be champion: give "
+            "it an alias of its own"
+        )
+    return version
+
+
 def newest_of(uid: str, versions: Sequence[ModelVersion]) -> ModelVersion:
-    """Return a trial's newest version among the complete ones of its search.
+    """Return a trial's newest version among the complete ones of its search; combinations are no trials.
 
     Raises:
         RegistryError: It has none.
     """
-    own = [version for version in versions if version.uid == uid]
+    own = [version for version in versions if version.uid == uid and version.kind == "trial"]
     if not own:
         raise RegistryError(
             f"the MLflow store has no version of the best trial, {uid}: it is another store than the one "

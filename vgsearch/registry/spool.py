@@ -9,7 +9,6 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 from pathlib import Path
 
 from vgsearch.errors import CheckpointError, RegistryError, RegistryUnreachableError
@@ -21,16 +20,16 @@ from vgsearch.registry.records import (
     SEARCH_ENDS,
     TRIAL_ENDS,
     ModelVersion,
-    SearchRecord,
     SearchState,
-    TrialRecord,
     TrialState,
     check_epoch,
     check_last_state,
     finite_metrics,
 )
+from vgsearch.registry.scored_tests import Looks, new_scoring
 from vgsearch.registry.spool_calls import Call, handle, parse_handle
 from vgsearch.registry.spool_journal import Journal
+from vgsearch.registry.spool_reads import SpoolReads, own_version
 
 RETRY_S = 15.0
 # A store that takes long to fail (a host that is gone) is asked less often: the caller waits meanwhile.
@@ -38,7 +37,7 @@ PAUSE_PER_FAILURE = 5.0
 DELIVERY_S = 5.0
 
 
-class SpooledRegistry:
+class SpooledRegistry(SpoolReads):
     """A `Recorder` over a `Registry`, with reads that pass through after what waits has been delivered.
 
     Run ids are handles of its own, made of names alone, also in the records that it reads; they are the
@@ -142,7 +141,7 @@ class SpooledRegistry:
         names = {"search": search, "uid": check_segment(uid, "a trial's uid"), "epoch": check_epoch(epoch)}
         arguments = {"run_id": run_id, "checkpoint": checkpoint.absolute(), **names, "tags": _checked(tags)}
         version = self._write(Call("record_checkpoint", arguments))
-        return _own_version(version) if isinstance(version, ModelVersion) else None
+        return own_version(version) if isinstance(version, ModelVersion) else None
 
     def finish_trial(
         self, run_id: str, state: TrialState, *, reason: str = "", tags: Mapping[str, str] | None = None
@@ -182,6 +181,23 @@ class SpooledRegistry:
         arguments = {"folder": check_folder(folder), "files": _checked_files(files)}
         self._write(Call("log_files", {"run_id": run_id, **arguments}))
 
+    def count_test_scoring(
+        self,
+        search: str,
+        split: str,
+        *,
+        reference: str,
+        stamp: str,
+        model: str = "",
+        scoring_id: str | None = None,
+    ) -> Looks | None:
+        """See `Recorder.count_test_scoring`; the scoring gets its name now, so that it is delivered once."""
+        scoring = new_scoring(split, reference=reference, stamp=stamp, model=model, scoring_id=scoring_id)
+        names = {"search": search, "split": split, "scoring_id": scoring.id}
+        arguments = {**names, "reference": scoring.reference, "stamp": stamp, "model": model}
+        looks = self._write(Call("count_test_scoring", arguments))
+        return looks if isinstance(looks, Looks) else None
+
     def find_run(self, search: str, uid: str | None = None) -> str:
         """See `Recorder.find_run`; while calls wait, a run is taken to be there."""
         journal = self._journal(check_segment(search, "a search's name"))
@@ -198,31 +214,6 @@ class SpooledRegistry:
         for journal in self._journals.values():
             self._deliver(journal, limit_s=math.inf)
         return sum(len(journal) for journal in self._journals.values())
-
-    def champion(self, search: str) -> ModelVersion:
-        """See `Registry.champion`."""
-        return _own_version(self._read().champion(search))
-
-    def versions(self, search: str) -> list[ModelVersion]:
-        """See `Registry.versions`."""
-        return [_own_version(version) for version in self._read().versions(search)]
-
-    def trials(self, search: str, *, metric_prefix: str = "") -> list[TrialRecord]:
-        """See `Registry.trials`."""
-        records = self._read().trials(search, metric_prefix=metric_prefix)
-        return [replace(record, run_id=handle(record.search, record.uid)) for record in records]
-
-    def searches(self) -> list[SearchRecord]:
-        """See `Registry.searches`."""
-        return [replace(record, run_id=handle(record.name)) for record in self._read().searches()]
-
-    def download(self, reference: str, into: Path | None = None) -> Path:
-        """See `Registry.download`; `runs:/` takes handles too."""
-        inner = self._read()
-        run = reference.removeprefix("runs:/")
-        if run != reference and run in self._runs:
-            reference = f"runs:/{self._runs[run]}"
-        return inner.download(reference, into)
 
     def _write(self, call: Call, *, at_once: bool = False) -> object:
         """Perform a call and return its result, or queue it and return None.
@@ -335,10 +326,6 @@ class SpooledRegistry:
 
     def _must_wait(self) -> bool:
         return self._clock() < self._next_try_s
-
-
-def _own_version(version: ModelVersion) -> ModelVersion:
-    return replace(version, run_id=handle(version.search, version.uid))
 
 
 def _checked(tags: Mapping[str, str] | None) -> dict[str, str]:

@@ -22,6 +22,7 @@ METHODS = (
     "crown",
     "log_scores",
     "log_files",
+    "count_test_scoring",
 )
 
 

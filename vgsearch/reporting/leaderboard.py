@@ -11,7 +11,9 @@ from rich.measure import Measurement
 from rich.table import Table
 from rich.text import Text
 
+from vgsearch.registry.scored_tests import Looks
 from vgsearch.reporting import wording
+from vgsearch.reporting.looks import looks_line
 from vgsearch.reporting.rows import LeaderboardRow, Recalls, ScoreRow
 from vgsearch.reporting.table import new_table
 from vgsearch.reporting.tradeoffs import Axis, Tradeoffs, find_tradeoffs, shown
@@ -44,6 +46,7 @@ def render_leaderboard(
     objective: str,
     paired: PairedComparison | None = None,
     finalists: RenderableType | None = None,
+    test_looks: Mapping[str, Looks | None] | None = None,
 ) -> RenderableType:
     """Lay out a finished search.
 
@@ -55,12 +58,15 @@ def render_leaderboard(
         objective: the metric that ranked them, e.g. `val/recall_at_1`.
         paired: the best minus the second trial on the same queries, where both have per-query results.
         finalists: what to print about them, where there are any.
+        test_looks: how often each test was scored so far.
 
     Returns:
         A rich renderable that picks its columns when the width is known; at 80 columns a trial takes two
         lines or three.
     """
-    return _Leaderboard(tuple(rows), tuple(champion_tests), untrained, search, objective, paired, finalists)
+    tests = tuple(champion_tests)
+    looks = looks_line(test_looks or {})
+    return _Leaderboard(tuple(rows), tests, untrained, search, objective, paired, finalists, looks)
 
 
 @dataclass(frozen=True)
@@ -72,6 +78,7 @@ class _Leaderboard:
     objective: str
     paired: PairedComparison | None
     finalists: RenderableType | None
+    looks: str | None
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         backbones = sorted({row.backbone for row in self.rows})
@@ -102,6 +109,8 @@ class _Leaderboard:
             tests = {row.set_name: row.recalls for row in self.champion_tests}
             layouts = [_scores(tests, two_lines=False), _scores(tests, two_lines=True)]
             yield _first_that_fits(layouts, console, options)
+            if self.looks is not None:
+                yield Text(self.looks)
 
     def _sentences(self, tradeoffs: Tradeoffs | None, *, halves: bool) -> list[str]:
         n = decisive_n(self.objective)

@@ -109,7 +109,7 @@ class LiveTable:
         return Group(self._headline(), table, *([Text(f"and {hidden} more", style="dim")] if hidden else []))
 
     def _headline(self) -> Text:
-        searched = [trial for trial in self._trials.values() if trial.repeat_of is None]
+        searched = [trial for trial in self._trials.values() if trial.is_searched]
         repeats = [trial for trial in self._trials.values() if trial.repeat_of is not None]
         ended = sum(trial.state != "running" for trial in searched)
         parts = [f"{self._search}: {ended} of {self._num_trials} trials ended"]
@@ -132,26 +132,28 @@ class LiveTable:
             num_unstarted=max(0, self._num_trials - len(searched)),
             num_repeats=max(0, self._num_repeats - len(repeats)),
         )
-        left += sum(trial.epochs - trial.epoch for trial in repeats if trial.state == "running")
+        beside = [*repeats, *(trial for trial in self._trials.values() if trial.is_trunk)]
+        left += sum(trial.epochs - trial.epoch for trial in beside if trial.state == "running")
         return (self._clock() - self._started_s) / done * left
 
 
 def _news(before: LiveTrial | None, trial: LiveTrial, objective: str) -> list[str]:
     """What a log should say about the step from `before` to `trial`."""
     n = decisive_n(objective)
+    called = f"trunk {trial.number}" if trial.is_trunk else f"trial {trial.number}"
     best = scored(trial.best, trial.num_queries, n)
     if before is None and trial.state == "running" and trial.epoch == 0:
         settings = settings_line(trial)
-        return [f"trial {trial.number} starts" + (f": {settings}" if settings else "")]
+        return [f"{called} starts" + (f": {settings}" if settings else "")]
     lines = []
     if trial.epoch > (before.epoch if before is not None else 0) and trial.value is not None:
         latest = scored(trial.value, trial.num_queries, n)
         lines.append(
-            f"trial {trial.number}, epoch {trial.epoch}/{trial.epochs}: {objective} {latest}, best {best}, "
+            f"{called}, epoch {trial.epoch}/{trial.epochs}: {objective} {latest}, best {best}, "
             f"{wording.duration(trial.seconds)}"
         )
     if trial.state != "running" and (before is None or before.state == "running"):
         reason = f": {trial.reason}" if trial.reason else ""
-        ended = f"trial {trial.number} {wording.ending(trial.state)} after epoch {trial.epoch}/{trial.epochs}"
+        ended = f"{called} {wording.ending(trial.state)} after epoch {trial.epoch}/{trial.epochs}"
         lines.append(f"{ended}, best {best}{reason}")
     return lines

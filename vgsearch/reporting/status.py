@@ -59,7 +59,7 @@ def render_status(
     """Lay out how a search stands.
 
     Args:
-        trials: in any order, repeats of finalists among them.
+        trials: in any order, repeats of finalists and trunks among them.
         search: its name.
         objective: the metric that ranks trials.
         is_alive: whether a driver is at work.
@@ -93,12 +93,13 @@ def status_steps(
 
     The study does not know the file that it was started with, hence `FILE`.
     """
-    has_champion = any(trial.state in ("complete", "stopped") for trial in trials)
+    has_champion = any(trial.state in ("complete", "stopped") and not trial.is_trunk for trial in trials)
     steps = next_steps(search, "FILE", home=home)
     best = [step for step in steps if step.command.startswith("vgsearch best ")]
     resume = steps[-1]
-    searched = [trial for trial in trials if trial.repeat_of is None]
-    left = max(0, num_trials - len(searched)) + sum(trial.state == "running" for trial in trials)
+    searched = [trial for trial in trials if trial.is_searched]
+    running = [trial for trial in trials if trial.state == "running" and not trial.is_trunk]
+    left = max(0, num_trials - len(searched)) + len(running)
     if is_alive:
         return best if has_champion else []
     if is_over:
@@ -119,10 +120,13 @@ def render_steps(steps: Sequence[NextStep], journal: Path) -> str:
 
 
 def _counts(trials: Sequence[LiveTrial], num_trials: int, *, is_alive: bool) -> str:
-    searched = [trial for trial in trials if trial.repeat_of is None]
+    searched = [trial for trial in trials if trial.is_searched]
     repeats = [trial for trial in trials if trial.repeat_of is not None]
     running = sum(trial.state == "running" for trial in trials)
+    trunks = [trial for trial in trials if trial.is_trunk]
     parts = [f"{sum(trial.state != 'running' for trial in searched)} of {num_trials} trials ended"]
+    if trunks:
+        parts.append(f"{sum(trial.state != 'running' for trial in trunks)} of {len(trunks)} trunks ended")
     if repeats:
         parts.append(f"{sum(trial.state != 'running' for trial in repeats)} of {len(repeats)} repeats ended")
     if running:

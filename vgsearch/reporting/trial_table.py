@@ -36,6 +36,7 @@ class LiveTrial:
         gpu_peak_bytes: most GPU memory of one of its processes; None where it was not measured.
         repeat_of: number of the trial that it repeats on another seed; None for a searched one.
         seed: of a repeat, where it is known.
+        is_trunk: others branch from it; it is none of the searched trials.
         is_cut_off: it says `running`, but no process runs it.
     """
 
@@ -53,13 +54,19 @@ class LiveTrial:
     gpu_peak_bytes: float | None = None
     repeat_of: int | None = None
     seed: int | None = None
+    is_trunk: bool = False
     is_cut_off: bool = False
+
+    @property
+    def is_searched(self) -> bool:
+        """Whether it is one of the planned trials: neither a repeat of one nor a trunk."""
+        return self.repeat_of is None and not self.is_trunk
 
 
 def best_first(trials: Sequence[LiveTrial]) -> list[LiveTrial]:
     """Trials by their best value, those that broke a constraint or failed below; equals by number.
 
-    The repeats of a trial stand right below it, since their numbers compete with nobody's.
+    The repeats of a trial stand right below it and trunks above all: their numbers compete with nobody's.
     """
     repeats: dict[int, list[LiveTrial]] = {}
     searched = []
@@ -69,7 +76,7 @@ def best_first(trials: Sequence[LiveTrial]) -> list[LiveTrial]:
             repeats.setdefault(trial.repeat_of, []).append(trial)
         else:
             searched.append(trial)
-    searched.sort(key=lambda trial: (_cannot_win(trial), -(-1.0 if trial.best is None else trial.best)))
+    searched.sort(key=_place)
     return [row for trial in searched for row in (trial, *repeats.get(trial.number, ()))]
 
 
@@ -105,7 +112,9 @@ def trial_table(
 
 
 def name(trial: LiveTrial) -> str:
-    """Its number, with a `+` before it for a repeat."""
+    """Its number, with a `+` before it for a repeat; `trunk 0` for a trunk."""
+    if trial.is_trunk:
+        return f"trunk {trial.number}"
     return str(trial.number) if trial.repeat_of is None else f"+ {trial.number}"
 
 
@@ -122,7 +131,8 @@ def scored(percent: float | None, num_queries: int, n: int) -> str:
 def settings_line(trial: LiveTrial) -> str:
     """`loss cosface, margin_cos 0.31`: the last part of each name, numbers to three digits.
 
-    A repeat has the settings of the trial it repeats, so it names that one: `trial 3 again, seed 2`.
+    A repeat has the settings of the trial it repeats, so it names that one: `trial 3 again, seed 2`. What is
+    known of a trunk is its architecture: `others start from it: backbone resnet18.tv_in1k`.
     """
     if trial.repeat_of is not None:
         seed = "on another seed" if trial.seed is None else f"seed {trial.seed}"
@@ -131,6 +141,8 @@ def settings_line(trial: LiveTrial) -> str:
     for name, value in trial.settings.items():
         text = f"{value:.3g}" if isinstance(value, float) else str(value)
         words.append(f"{name.rpartition('.')[2]} {text}")
+    if trial.is_trunk:
+        return ": ".join(part for part in ("others start from it", ", ".join(words)) if part)
     return ", ".join(words)
 
 
@@ -152,5 +164,6 @@ def readable_settings(settings: Mapping[str, object]) -> dict[str, object]:
     return readable
 
 
-def _cannot_win(trial: LiveTrial) -> bool:
-    return trial.state in ("infeasible", "failed", "out_of_memory")
+def _place(trial: LiveTrial) -> tuple[bool, bool, float]:
+    cannot_win = trial.state in ("infeasible", "failed", "out_of_memory")
+    return not trial.is_trunk, cannot_win, -(-1.0 if trial.best is None else trial.best)

@@ -80,11 +80,11 @@ def _paired_verdict(best: LeaderboardRow, second: LeaderboardRow, paired: Paired
         f"{boot.num_places} places; "
         f"McNemar's exact test: p = {test.p_value:.2g}"
     )
-    if paired.tests_disagree:
-        evidence += (
-            "; the tests disagree and the bootstrap decides, since queries of one place are not independent"
-        )
-    if boot.low > 0:
+    if paired.doubt is not None:
+        from vgsearch.retrieval.compare import IN_WORDS  # it brings scipy
+
+        evidence += f"; {IN_WORDS[paired.doubt]}"
+    if paired.better == "second":
         return f"The best trial stands apart from the next: {evidence}."
     return f"The best two cannot be told apart: {evidence}."
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import binom, norm
+from scipy.stats import binom
 
 
 @dataclass(frozen=True)
@@ -43,17 +43,21 @@ def mcnemar_exact(first: NDArray[np.bool_], second: NDArray[np.bool_]) -> McNema
 def smallest_detectable_difference(
     num_queries: int, differing_fraction: float, *, alpha: float = 0.05, power: float = 0.8
 ) -> float:
-    """The least true difference of recall (0-1) that McNemar's test would find with the given power.
+    """The least true difference of recall (0-1) that this test would find with the given power.
 
-    Solves Connor's sample size (Biometrics 1987) for the difference: sqrt(q) delta = z_a sqrt(psi) +
-    z_b sqrt(psi - delta^2). It is never below the difference at which an exact test can reach `alpha` at
-    all (6 queries, all one way, for 5%).
+    The power is that of the exact test itself and not of its normal approximation (Connor, Biometrics 1987),
+    which promises too much where few queries differ: m of the queries differ with binomial probability, and
+    given m so many of them are won that the p-value is at most `alpha`. A difference needs as many differing
+    queries, so where the given fraction is below it, all that differ are taken to be won.
 
     Args:
         num_queries: q, at least 1.
-        differing_fraction: psi, the part of the queries on which just one model is right, 0-1.
+        differing_fraction: the part of the queries on which just one model is right, 0-1.
         alpha: two-sided error rate of the test.
         power: the probability of finding it, above one half.
+
+    Returns:
+        The difference; infinity where these queries cannot show any (fewer than 6 at 5%).
 
     Raises:
         ValueError: an argument outside its range.
@@ -63,9 +67,34 @@ def smallest_detectable_difference(
             "num_queries >= 1, 0 <= differing_fraction <= 1, 0 < alpha < 1, 0.5 < power < 1 must hold, "
             f"got {num_queries}, {differing_fraction}, {alpha}, {power}"
         )
-    q, psi = float(num_queries), differing_fraction
-    z_a, z_b = float(norm.ppf(1 - alpha / 2)), float(norm.ppf(power))
-    root = q * psi * z_a**2 - (q + z_b**2) * psi * (z_a**2 - z_b**2)
-    delta = (z_a * math.sqrt(q * psi) + math.sqrt(max(0.0, root))) / (q + z_b**2)
-    fewest = math.ceil(1 - math.log2(alpha))  # 2 * 0.5**m <= alpha
-    return min(1.0, max(delta, fewest / q))
+    low, high = 0.0, 1.0
+    if _power(high, num_queries, differing_fraction, alpha) < power:
+        return math.inf
+    while high - low > min(1e-4, 0.01 / num_queries):
+        middle = (low + high) / 2
+        if _power(middle, num_queries, differing_fraction, alpha) < power:
+            low = middle
+        else:
+            high = middle
+    return high
+
+
+def _power(difference: float, num_queries: int, differing_fraction: float, alpha: float) -> float:
+    """Probability that the exact test finds a true `difference`, in its direction."""
+    differing = max(differing_fraction, difference)
+    if differing == 0.0:
+        return 0.0
+    tail = 1e-7
+    counts = np.arange(
+        int(binom.ppf(tail, num_queries, differing)), int(binom.isf(tail, num_queries, differing)) + 1
+    )
+    most_lost = _most_lost(counts, alpha)
+    lost_share = (differing - difference) / (2.0 * differing)
+    found = binom.cdf(most_lost, counts, lost_share)
+    return float((binom.pmf(counts, num_queries, differing) * found)[most_lost >= 0].sum())
+
+
+def _most_lost(counts: NDArray[np.int64], alpha: float) -> NDArray[np.int64]:
+    """Of so many differing queries, how many the better model may lose at p <= alpha; -1 where none."""
+    most = binom.ppf(alpha / 2.0, counts, 0.5).astype(np.int64)
+    return np.asarray(np.where(binom.cdf(most, counts, 0.5) > alpha / 2.0, most - 1, most), dtype=np.int64)

@@ -6,7 +6,7 @@ import json
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +15,12 @@ from vgsearch.config.sampler_checks import sampler_remarks
 from vgsearch.config.search import DataConfig
 from vgsearch.errors import RegistryError, SearchError, StorageError
 from vgsearch.registry.protocol import Recorder
+from vgsearch.registry.scored_tests import TESTED_TAG
 from vgsearch.retrieval.recall import RetrievalResult
 from vgsearch.search.cluster import live_nodes, ray_session
 from vgsearch.search.constraints import check_repeatable
 from vgsearch.search.events import Watcher, nobody
+from vgsearch.search.final_looks import FinalLooks, ScoredChampion
 from vgsearch.search.finalists import Finalist
 from vgsearch.search.interrupts import Interrupted, Interruption, winding_down
 from vgsearch.search.ledger import EXTENDABLE, Ledger
@@ -41,6 +43,8 @@ from vgsearch.search.study import (
 )
 from vgsearch.search.warm_start import WarmStart, read_warm_start
 
+_Scores = tuple[Mapping[str, RetrievalResult], Mapping[str, RetrievalResult], FinalLooks]
+
 
 @dataclass(frozen=True)
 class SearchOutcome:
@@ -55,6 +59,7 @@ class SearchOutcome:
         untrained: its untrained backbone's on val.
         finalists: the repeated trials, the highest mean first.
         champion: number of the champion's trial; None without one.
+        test_looks: how often each test was scored so far.
     """
 
     trials: list[TrialOutcome]
@@ -65,6 +70,7 @@ class SearchOutcome:
     untrained: Mapping[str, RetrievalResult]
     finalists: Sequence[Finalist] = ()
     champion: int | None = None
+    test_looks: FinalLooks = field(default_factory=dict)
 
 
 def run_search(
@@ -114,7 +120,7 @@ def run_search(
     study.set_setting(FILE_TRIALS, trials_in_file or document.search.num_trials)
     interruption = Interruption(say)
     interrupted = False
-    scores: tuple[Mapping[str, RetrievalResult], Mapping[str, RetrievalResult]] = ({}, {})
+    scores: _Scores = ({}, {}, {})
 
     def signals() -> AbstractContextManager[None]:
         last_words = f"search {document.name!r} was interrupted; continue it with --resume"
@@ -167,6 +173,7 @@ def run_search(
             untrained=scores[1],
             finalists=ledger.finalists(),
             champion=None if champion is None else champion.number,
+            test_looks=scores[2],
         )
     finally:
         study.close()
@@ -349,7 +356,7 @@ def _run_trials(run: _Run) -> None:
         tune_config=tune.TuneConfig(
             search_alg=LedgerSearcher(desk),
             scheduler=LedgerScheduler(desk),
-            num_samples=run.ledger.num_to_run,
+            num_samples=run.ledger.most_to_hand_out,
             reuse_actors=True,
             trial_name_creator=lambda trial: str(trial.config["uid"]),
             trial_dirname_creator=lambda trial: str(trial.config["uid"]),
@@ -380,25 +387,27 @@ def _finale(
     beat: Callable[[], None],
     say: Callable[[str], None],
     interruption: Interruption,
-) -> tuple[Mapping[str, RetrievalResult], Mapping[str, RetrievalResult]]:
+) -> _Scores:
     """Score the champion on the tests and its untrained backbone on val, once for each champion.
 
     The scores are kept with the champion's trial; a resumed search that ends with the same one reads them.
+    The scoring of the tests is counted, for each champion once.
     """
     from vgsearch.search.finale import read_scores, score_finale, write_scores
     from vgsearch.search.outcome import best_checkpoint
 
     champion = ledger.crown()
     if champion is None:
-        return {}, {}
+        return {}, {}, {}
     trial_folder = home / "trials" / str(champion.user_attrs[UID])
     checkpoint = best_checkpoint(trial_folder)
     if checkpoint is None:
-        return {}, {}
+        return {}, {}, {}
+    scored = ScoredChampion.of(ledger.document.name, str(champion.user_attrs[UID]), checkpoint)
     folder = trial_folder / f"finale_{checkpoint.name}"
     kept = read_scores(folder)
     if kept is not None:
-        return kept.tests, kept.untrained
+        return kept.tests, kept.untrained, scored.count(registry, kept.tests)
     say(f"scoring the champion, trial {champion.number}, on the tests, and its untrained backbone on val")
 
     def beat_or_leave() -> None:
@@ -406,14 +415,14 @@ def _finale(
         beat()
 
     scores = score_finale(ledger.spec_of(champion), checkpoint, demand, beat=beat_or_leave)
+    looks = scored.count(registry, scores.tests)
     metrics = {
         f"test/{name}/recall_at_{recall.n}": recall.percent
         for name, result in scores.tests.items()
         for recall in result.recalls()
     }
     files = {f"test__{name}.npz": result.to_npz_bytes() for name, result in scores.tests.items()}
-    registry.log_scores(
-        registry.find_run(ledger.document.name, str(champion.user_attrs[UID])), metrics, files
-    )
+    run_id = registry.find_run(ledger.document.name, str(champion.user_attrs[UID]))
+    registry.log_scores(run_id, metrics, files, tags={TESTED_TAG: scored.key})
     write_scores(folder, scores)
-    return scores.tests, scores.untrained
+    return scores.tests, scores.untrained, looks

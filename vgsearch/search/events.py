@@ -15,6 +15,7 @@ class TrialEvent:
     `settings` are the searched values by Optuna's names; `value` is the objective of the latest epoch and
     `best` the highest so far, both in percent; `num_queries` is the number of queries behind them (0 where
     splits of different sizes are averaged). `repeat_of` is the trial that this one repeats on another seed.
+    A trunk is none of the searched trials: others branch from it.
     """
 
     number: int
@@ -32,6 +33,7 @@ class TrialEvent:
     gpu_peak_bytes: float | None = None
     repeat_of: int | None = None
     seed: int | None = None
+    is_trunk: bool = False
 
 
 Watcher = Callable[[TrialEvent], None]

@@ -10,7 +10,7 @@ from optuna.trial import FrozenTrial, create_trial
 from optuna.trial import TrialState as OptunaState
 
 from vgsearch.config.search import FinalistsConfig
-from vgsearch.search.study import REPEAT_OF, SEED, STATE, UID
+from vgsearch.search.study import REPEAT_OF, SEED, STATE, TRUNK, UID
 
 _CROWNABLE = ("complete", "stopped")
 
@@ -43,8 +43,8 @@ class Finalist:
 
 
 def searched(trials: Sequence[FrozenTrial]) -> list[FrozenTrial]:
-    """The trials that a sampler proposed: all but repeats."""
-    return [trial for trial in trials if REPEAT_OF not in trial.user_attrs]
+    """The trials that a sampler proposed: all but repeats and trunks."""
+    return [t for t in trials if REPEAT_OF not in t.user_attrs and TRUNK not in t.user_attrs]
 
 
 def crownable(trials: Sequence[FrozenTrial]) -> list[FrozenTrial]:

@@ -12,45 +12,37 @@ from pathlib import Path
 
 import yaml
 from optuna.trial import FrozenTrial
-from optuna.trial import TrialState as OptunaState
 
 from vgsearch.config.document import SearchDocument
 from vgsearch.config.search import DataConfig, TrialSpec
-from vgsearch.config.trial import TrialConfig
 from vgsearch.errors import SearchError
 from vgsearch.registry.protocol import Recorder
 from vgsearch.registry.records import TrialState
 from vgsearch.search.budget import Budget
-from vgsearch.search.constraints import Violation, measured_violation
+from vgsearch.search.constraints import Violation
 from vgsearch.search.events import Watcher
-from vgsearch.search.facts import best_epoch, epoch_facts, facts_of_report, history, next_arrival
-from vgsearch.search.finalists import Finalist, champion_trial, missing_repeats, searched, standings
+from vgsearch.search.facts import best_epoch, facts_of_report, next_arrival
+from vgsearch.search.finalists import Finalist, champion_trial, standings
+from vgsearch.search.judge import Judge
 from vgsearch.search.memory import Holding
 from vgsearch.search.messages import WorkerMessage
 from vgsearch.search.outcome import stored_config
-from vgsearch.search.proposer import Proposer
-from vgsearch.search.running import Report, RunningTrial
-from vgsearch.search.stopping import JudgedTrial, stop_reason, stops_nobody
+from vgsearch.search.running import Report, RunningTrial, recall_tags
+from vgsearch.search.stopping import stops_nobody
 from vgsearch.search.study import (
     DETERMINISTIC,
-    EPOCHS,
     HELD,
+    OPTUNA_STATE,
     REASON,
     REPEAT_OF,
     STATE,
+    TRUNK,
     UID,
     WALL_S,
     Study,
 )
-from vgsearch.search.warm_start import warm_trials
-
-_OPTUNA_STATE = {
-    "complete": OptunaState.COMPLETE,
-    "stopped": OptunaState.PRUNED,
-    "infeasible": OptunaState.PRUNED,
-    "failed": OptunaState.FAIL,
-    "out_of_memory": OptunaState.FAIL,
-}
+from vgsearch.search.trunks import is_trunk, settings_of
+from vgsearch.search.upcoming import Upcoming
 
 # What a resumed search may say anew: how long it goes on, and what is done with its best trials.
 EXTENDABLE = ("num_trials", "budget", "finalists")
@@ -106,21 +98,27 @@ class Ledger:
         )
         self._holding = holding
         self._budget = Budget(document.search.budget, float(study.setting(WALL_S, 0.0)))
+        self._judge = Judge(document.search, study, self._budget)
         self._deterministic = bool(study.setting(DETERMINISTIC, False))
-        self._proposer = Proposer(document, warm_trials(study, document.space), holding)
+        self._upcoming = Upcoming(document, study, holding)
         self._running: dict[str, RunningTrial] = {}
         self._crowned = ""
-        self._repeats: list[FrozenTrial] = []
         self._time_kept_s = time.monotonic()
-        self._left_over = [trial for trial in study.trials() if not trial.state.is_finished()]
 
     @property
     def num_to_run(self) -> int:
         """Trials this driver has to see through: left over, not yet proposed, and repeats of finalists."""
-        own = searched(self.study.trials())
-        planned = self.document.search.num_trials
-        missing = 0 if self.budget_spent else self._proposer.most_left(own, planned)
-        return len(self._left_over) + missing + len(self._repeats)
+        return self._upcoming.num_left(may_begin=not self.budget_spent)
+
+    @property
+    def most_to_hand_out(self) -> int:
+        """No more trials than this are handed out: each of those to run may need a trunk of its own."""
+        return self.num_to_run * (1 if self.document.search.branch is None else 2)
+
+    @property
+    def is_waiting(self) -> bool:
+        """Whether trials wait for a trunk that is training, so that `next_spec` gives them later."""
+        return self._upcoming.is_waiting
 
     @property
     def stops_nobody(self) -> bool:
@@ -142,7 +140,7 @@ class Ledger:
     @property
     def cut_short_by(self) -> str:
         """Why no further trial is begun although more were planned, in words; empty while they are."""
-        return self.budget_spent or self._proposer.exhausted
+        return self.budget_spent or self._upcoming.exhausted
 
     @property
     def num_running(self) -> int:
@@ -154,26 +152,34 @@ class Ledger:
 
         With a spent budget none is queued, and what is missing stays so.
         """
-        seed_of = {trial.number: self._config(trial).seed for trial in self.study.trials()}
-        missing = missing_repeats(self.study.trials(), self.document.search.finalists, seed_of)
-        self._repeats = [] if self.budget_spent else missing
-        return len(missing)
+        return self._upcoming.plan_repeats(may_begin=not self.budget_spent)
 
-    def next_spec(self) -> TrialSpec | None:
-        """Hand out the next trial, a left over one first; None when all are handed out."""
-        while self._left_over:
-            stored = self._left_over.pop(0)
+    def next_spec(self, at_once: int = 1) -> TrialSpec | None:
+        """Hand out the next trial, a left over one first.
+
+        Args:
+            at_once: how many may run at once.
+
+        Returns:
+            None when all are handed out, or while those that are not wait for their trunk (`is_waiting`).
+        """
+        while True:
+            in_flight = sum(not running.trunk_key for running in self._running.values())
+            spent = self.budget_spent
+            stored = self._upcoming.next(in_flight=in_flight, at_once=at_once, may_begin=not spent)
+            if stored is None:
+                return None
+            running = self._hand_out(stored)
             # One that told its epochs is judged by them before it trains; another would train one first.
-            if stored.intermediate_values or not self.budget_spent:
-                return self._hand_out(stored).spec
-            self._finish(self._hand_out(stored), "stopped", self.budget_spent)
-        if self.budget_spent:
-            return None
-        proposal = self._repeats.pop(0) if self._repeats else self._propose()
-        if proposal is None:
-            return None
-        proposal.set_user_attr(EPOCHS, self._config(proposal).epochs)
-        return self._hand_out(self.study.add_running(proposal)).spec
+            if stored.intermediate_values:
+                return running.spec
+            failed = "" if running.trunk_key else self._upcoming.trunks.refusal(running.spec.trial)
+            if spent:
+                self._finish(running, "stopped", spent)
+            elif failed:
+                self._finish(running, "failed", failed)
+            else:
+                return running.spec
 
     def keep_time(self, *, now: bool = False) -> None:
         """Keep the spent time in the study, once in a while or `now`; between epochs only this does."""
@@ -222,36 +228,36 @@ class Ledger:
 
     def spec_of(self, stored: FrozenTrial) -> TrialSpec:
         """The spec of a trial in the study."""
+        trial = stored_config(stored, self.document)
         return TrialSpec(
             search=self.document.name,
             uid=str(stored.user_attrs[UID]),
             objective=self.document.search.objective,
-            trial=self._config(stored),
+            trial=trial,
             data=self.data,
             eval=self.document.eval,
             deterministic=self._deterministic,
+            trunk=None if is_trunk(stored) else self._upcoming.trunks.spec(trial),
         )
-
-    def _config(self, stored: FrozenTrial) -> TrialConfig:
-        return stored_config(stored, self.document)
-
-    def _propose(self) -> FrozenTrial | None:
-        own = searched(self.study.trials())
-        return self._proposer.next(own) if len(own) < self.document.search.num_trials else None
 
     def _hand_out(self, stored: FrozenTrial) -> RunningTrial:
         """Open the run of a trial and count it as running."""
         spec = self.spec_of(stored)
-        repeat_of = stored.user_attrs.get(REPEAT_OF)
-        repeats = "" if repeat_of is None else f", repeats {repeat_of:04d} with seed {spec.trial.seed}"
-        run_id = self.registry.open_trial(
+        attributes = stored.user_attrs
+        running = RunningTrial(
+            stored.number,
+            spec,
+            settings=settings_of(stored),
+            repeat_of=attributes.get(REPEAT_OF),
+            trunk_key=attributes.get(TRUNK, ""),
+        )
+        running.run_id = self.registry.open_trial(
             self.document.name,
             spec.uid,
-            label=f"trial {stored.number:04d}{repeats}",
+            label=running.label,
             params=spec.trial.model_dump(mode="json"),
             spec_text=yaml.safe_dump(spec.model_dump(mode="json"), sort_keys=False),
         )
-        running = RunningTrial(stored.number, spec, run_id, dict(stored.params), repeat_of)
         self._running[spec.uid] = running
         self.watch(running.event("running"))
         return running
@@ -269,44 +275,19 @@ class Ledger:
         self.study.report(running.number, epoch, value, facts)
         self.keep_time(now=True)
         self.registry.log_epoch(running.run_id, epoch, report["metrics"])
-        violation = self._violation(running, epoch)
+        violation = self._judge.violation(running, epoch)
         if violation is not None:
             self._finish(running, "infeasible", violation.reason, violation)
             return False
         if epoch >= running.spec.trial.epochs:
             self._finish(running, "complete", "")
             return False
-        reason = self._stop_reason(running, epoch, is_latest=is_latest)
+        reason = self._judge.stop_reason(running, epoch, is_latest=is_latest)
         if reason:
             self._finish(running, "stopped", reason)
             return False
         self.watch(running.event("running"))
         return True
-
-    def _violation(self, running: RunningTrial, epoch: int) -> Violation | None:
-        # Judged by the study, where the first measurement stays whatever a resumed worker measures.
-        facts = epoch_facts(self.study.trials()[running.number])
-        first = min(facts)
-        if epoch != first:
-            return None
-        return measured_violation(self.document.search.constraints, facts[first])
-
-    def _stop_reason(self, running: RunningTrial, epoch: int, *, is_latest: bool) -> str:
-        trials = self.study.trials()
-        if running.repeat_of is None:
-            others = [
-                JudgedTrial(trial.number, history(trial))
-                for trial in searched(trials)
-                if trial.number != running.number
-            ]
-            judged = JudgedTrial(running.number, history(trials[running.number]))
-            reason = stop_reason(
-                self.document.search.scheduler, judged, epoch, running.spec.trial.epochs, others
-            )
-            if reason:
-                return reason
-        # A resumed trial tells all its epochs again; only the latest is a moment at which time has passed.
-        return self.budget_spent if is_latest else ""
 
     def _finish(
         self, running: RunningTrial, state: TrialState, reason: str, violation: Violation | None = None
@@ -315,14 +296,13 @@ class Ledger:
         values = self.study.trials()[running.number].intermediate_values
         best = best_epoch(self.study.trials()[running.number])
         report = running.report_to_record(best)
-        if report is not None and state in ("complete", "stopped"):
+        tags = {"vgsearch.best_epoch": "" if report is None else str(report["epoch"])}
+        if running.trunk_key:
+            # No version of the model: it is a beginning, and nobody's ingredient.
+            tags["vgsearch.trunk"] = running.trunk_key
+        elif report is not None and state in ("complete", "stopped"):
             self._record_checkpoint(running, report)
-        self.registry.finish_trial(
-            running.run_id,
-            state,
-            reason=reason,
-            tags={"vgsearch.best_epoch": "" if report is None else str(report["epoch"])},
-        )
+        self.registry.finish_trial(running.run_id, state, reason=reason, tags=tags)
         self.study.note(running.number, STATE, state)
         self.study.note(running.number, REASON, reason)
         if state == "out_of_memory":
@@ -331,10 +311,10 @@ class Ledger:
             self.study.violate(running.number, violation.name, violation.excess)
         self.keep_time(now=True)
         told = values[best] if state == "complete" and best is not None else None
-        self.study.tell(running.number, _OPTUNA_STATE[state], told)
+        self.study.tell(running.number, OPTUNA_STATE[state], told)
         del self._running[running.spec.uid]
         self.watch(running.event(state, reason))
-        if running.repeat_of is None:
+        if running.is_searched:
             self._crown(self.champion())
 
     def crown(self) -> FrozenTrial | None:
@@ -353,18 +333,13 @@ class Ledger:
             self._crowned = uid
 
     def _record_checkpoint(self, running: RunningTrial, report: Report) -> None:
-        metrics = {
-            f"vgsearch.{name.replace('/', '.')}": f"{value:.4f}"
-            for name, value in report["metrics"].items()
-            if name.startswith("val/")
-        }
         self.registry.record_checkpoint(
             running.run_id,
             Path(report["checkpoint"]),
             search=self.document.name,
             uid=running.spec.uid,
             epoch=int(report["epoch"]),
-            tags=metrics,
+            tags=recall_tags(report),
         )
 
 

@@ -18,7 +18,7 @@ from vgsearch.registry.records import TrialState
 from vgsearch.retrieval.recall import RetrievalResult
 from vgsearch.search.facts import EpochFacts, best_epoch, epoch_facts, gpu_peak_bytes
 from vgsearch.search.proposal import decide_again
-from vgsearch.search.study import REASON, REPEAT_OF, SEED, STATE, UID
+from vgsearch.search.study import REASON, REPEAT_OF, SEED, STATE, TRUNK, TRUNK_TRIAL, UID
 from vgsearch.training.report import epoch_name
 from vgsearch.training.val_scores import stored_results
 
@@ -53,6 +53,7 @@ class TrialOutcome:
         seconds: time spent in its epochs, over all its processes.
         costs: of training and of use.
         repeat_of: the trial that this one repeats on another seed; None for a searched one.
+        is_trunk: others branch from it, and it competes with none.
     """
 
     number: int
@@ -68,6 +69,7 @@ class TrialOutcome:
     seconds: float
     costs: TrialCosts
     repeat_of: int | None
+    is_trunk: bool = False
 
     @property
     def seed(self) -> int:
@@ -121,11 +123,14 @@ def _outcome(stored: FrozenTrial, home: Path, document: SearchDocument) -> Trial
         seconds=sum(each.seconds for each in facts.values()),
         costs=_costs(facts),
         repeat_of=stored.user_attrs.get(REPEAT_OF),
+        is_trunk=TRUNK in stored.user_attrs,
     )
 
 
 def stored_config(stored: FrozenTrial, document: SearchDocument) -> TrialConfig:
-    """The decided values of a trial in the study; a finalist's repeat has its own seed."""
+    """The decided values of a trial in the study; a repeat has its own seed, a trunk its own of all."""
+    if TRUNK_TRIAL in stored.user_attrs:
+        return TrialConfig.model_validate(stored.user_attrs[TRUNK_TRIAL])
     decided = decide_again(document.space, stored)
     if SEED in stored.user_attrs:
         decided["seed"] = stored.user_attrs[SEED]

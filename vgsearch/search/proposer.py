@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from itertools import islice
 
 from optuna.trial import FrozenTrial
@@ -19,15 +19,24 @@ from vgsearch.search.study import HELD, STATE
 class Proposer:
     """Proposes the trials of one search."""
 
-    def __init__(self, document: SearchDocument, warm: Sequence[FrozenTrial], holding: Holding) -> None:
+    def __init__(
+        self,
+        document: SearchDocument,
+        warm: Sequence[FrozenTrial],
+        holding: Holding,
+        *,
+        refuse: Callable[[TrialConfig], str] = lambda trial: "",
+    ) -> None:
         """Propose in the space of `document`.
 
         Args:
             document: the loaded YAML.
             warm: trials of another search that the sampler knows.
             holding: what a trial of this search holds.
+            refuse: says why a trial cannot be run for a reason of its own, or "" if it can.
         """
         self._document = document
+        self._refuse = refuse
         self._warm = list(warm)
         self._holding = holding
         self.exhausted = ""  # in words, why nothing is proposed any more
@@ -39,7 +48,7 @@ class Proposer:
             SearchError: an entry of `search.start_with` cannot be run, or not one trial of the space can.
         """
         search = self._document.search
-        refuse = _Refusal(self._document, own, self._holding)
+        refuse = _Refusal(self._document, own, self._holding, self._refuse)
         # A grid leaves out what is in its history, and what the other search tried is no point of its own.
         known = own if search.sampler.name == "grid" else [*self._warm, *own]
         try:
@@ -67,7 +76,7 @@ class Proposer:
         missing = 0 if self.exhausted else max(0, planned - len(own))
         if self._document.search.sampler.name != "grid":
             return missing
-        refuse = _Refusal(self._document, own, self._holding)
+        refuse = _Refusal(self._document, own, self._holding, self._refuse)
         left = grid_left(self._document.space, self._document.search.sampler, own, refuse)
         return sum(1 for _ in islice(left, missing))
 
@@ -75,7 +84,14 @@ class Proposer:
 class _Refusal:
     """Says why a decided trial of the sampler's cannot be run, or "" if it can."""
 
-    def __init__(self, document: SearchDocument, own: Sequence[FrozenTrial], holding: Holding) -> None:
+    def __init__(
+        self,
+        document: SearchDocument,
+        own: Sequence[FrozenTrial],
+        holding: Holding,
+        also: Callable[[TrialConfig], str],
+    ) -> None:
+        self._also = also
         self._constraints = document.search.constraints
         self._is_users_own = len(own) < len(document.start_with)
         self._holding = holding
@@ -92,4 +108,4 @@ class _Refusal:
             return broken
         if any(would_run_out(trial, self._holding, earlier, then) for earlier, then in self._ran_out):
             return f"a trial of {trial.resolved_backbone.name} at this batch size ran out of memory"
-        return ""
+        return self._also(trial)

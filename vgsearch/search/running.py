@@ -22,9 +22,10 @@ class RunningTrial:
     Attributes:
         number: in the study.
         spec: what its worker was given.
-        run_id: its run in the registry.
+        run_id: its run in the registry; empty before that is opened.
         settings: the searched values by their names.
         repeat_of: number of the trial that it repeats; None for a searched one.
+        trunk_key: of a trunk; empty for every other.
         started: of the monotonic clock, in seconds, when this driver handed it out.
         reports: its worker's reports by epoch.
         num_queries: behind the objective; 0 while unknown.
@@ -32,12 +33,27 @@ class RunningTrial:
 
     number: int
     spec: TrialSpec
-    run_id: str
     settings: Mapping[str, object]
     repeat_of: int | None
+    trunk_key: str = ""
+    run_id: str = ""
     started: float = field(default_factory=time.monotonic)
     reports: dict[int, Report] = field(default_factory=dict)
     num_queries: int = 0
+
+    @property
+    def is_searched(self) -> bool:
+        """Whether a sampler proposed it: it is neither a repeat nor a trunk."""
+        return self.repeat_of is None and not self.trunk_key
+
+    @property
+    def label(self) -> str:
+        """What people read in the registry's lists: `trial 0007`, `trunk 0000 of resnet18.tv_in1k`."""
+        if self.trunk_key:
+            return f"trunk {self.number:04d} of {self.spec.trial.resolved_backbone.name}"
+        if self.repeat_of is None:
+            return f"trial {self.number:04d}"
+        return f"trial {self.number:04d}, repeats {self.repeat_of:04d} with seed {self.spec.trial.seed}"
 
     @property
     def best_report(self) -> Report | None:
@@ -77,7 +93,17 @@ class RunningTrial:
             gpu_peak_bytes=max((peak for peak in peaks if peak is not None), default=None),
             repeat_of=self.repeat_of,
             seed=self.spec.trial.seed,
+            is_trunk=bool(self.trunk_key),
         )
 
     def _objective(self, report: Report) -> float:
         return float(report["metrics"][self.spec.objective])
+
+
+def recall_tags(report: Report) -> dict[str, str]:
+    """The recalls of an epoch as tags of its recorded version: `vgsearch.val.recall_at_1`."""
+    return {
+        f"vgsearch.{name.replace('/', '.')}": f"{value:.4f}"
+        for name, value in report["metrics"].items()
+        if name.startswith("val/")
+    }

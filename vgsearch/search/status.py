@@ -16,6 +16,7 @@ from vgsearch.errors import SearchError, StorageError
 from vgsearch.registry.records import TrialState
 from vgsearch.search.events import TrialEvent
 from vgsearch.search.facts import best_epoch, epoch_facts, gpu_hours, gpu_peak_bytes
+from vgsearch.search.finalists import searched
 from vgsearch.search.plan import end_of_search
 from vgsearch.search.study import (
     ENDED,
@@ -31,6 +32,7 @@ from vgsearch.search.study import (
     journal_path,
     read_study,
 )
+from vgsearch.search.trunks import is_trunk, settings_of
 
 
 @dataclass(frozen=True)
@@ -42,13 +44,13 @@ class SearchStatus:
         journal: its file.
         objective: the metric that ranks trials.
         is_alive: whether a driver holds the search's lock.
-        num_trials: planned trials, repeats of finalists not counted.
+        num_trials: planned trials, repeats of finalists and trunks not counted.
         is_over: whether it ran to its end as planned now, the champion's scores included.
         cut_short_by: why it ended before all planned trials or repeats, in words; mostly empty.
         wall_hours: that its drivers have run, up to the latest epoch.
         gpu_hours: of all epochs.
-        trials: in order of their numbers, repeats among them; `running` also stands for one whose driver is
-            gone, `seconds` are those of its epochs.
+        trials: in order of their numbers, repeats and trunks among them; `running` also stands for one whose
+            driver is gone, `seconds` are those of its epochs.
     """
 
     name: str
@@ -85,8 +87,7 @@ def read_status(home: Path, name: str) -> SearchStatus:
     attributes = study.user_attrs
     if IDENTITY not in attributes:
         raise SearchError(f"search {name!r} has only just begun: its journal holds no trial yet")
-    searched = sum(REPEAT_OF not in trial.user_attrs for trial in trials)
-    num_trials = max(int(attributes.get(NUM_TRIALS, 0)), searched)
+    num_trials = max(int(attributes.get(NUM_TRIALS, 0)), len(searched(trials)))
     ended = attributes.get(ENDED) or end_of_search(0, "")
     is_over = ended["num_trials"] == num_trials and all(trial.state.is_finished() for trial in trials)
     return SearchStatus(
@@ -150,11 +151,12 @@ def _standing(trial: FrozenTrial) -> TrialEvent:
         best=None if best is None else values[best],
         best_epoch=best,
         num_queries=0 if best is None else facts[best].num_queries,
-        settings=dict(trial.params),
+        settings=settings_of(trial),
         seconds=sum(each.seconds for each in facts.values()),
         gpu_peak_bytes=gpu_peak_bytes(facts.values()),
         repeat_of=trial.user_attrs.get(REPEAT_OF),
         seed=trial.user_attrs.get(SEED),
+        is_trunk=is_trunk(trial),
     )
 
 

@@ -43,6 +43,18 @@ REASON = "vgsearch.reason"
 REPEAT_OF = "vgsearch.repeat_of"
 SEED = "vgsearch.seed"
 HELD = "vgsearch.held"
+TRUNK = "vgsearch.trunk"
+TRUNK_TRIAL = "vgsearch.trunk_trial"
+
+
+# How each end of a trial is told to Optuna.
+OPTUNA_STATE = {
+    "complete": TrialState.COMPLETE,
+    "stopped": TrialState.PRUNED,
+    "infeasible": TrialState.PRUNED,
+    "failed": TrialState.FAIL,
+    "out_of_memory": TrialState.FAIL,
+}
 
 
 class _HeldElsewhere(JournalFileSymlinkLock):

@@ -20,6 +20,7 @@ from vgsearch.search.messages import WorkerMessage, plain_report
 from vgsearch.training.rank_messages import RankError
 from vgsearch.training.reset import reset_process
 from vgsearch.training.trainer import Trainer
+from vgsearch.training.trunk import TrunkError
 
 # A worker that dies this often inside one epoch (killed for memory, a broken driver) will die again.
 MAX_DEATHS_PER_EPOCH = 3
@@ -65,7 +66,7 @@ class TrialActor(Trainable):
             raise
         except CellsError as error:
             return self._end(failed=first_line(error))
-        except (DataError, StorageError, WeightsError) as error:
+        except (DataError, StorageError, WeightsError, TrunkError) as error:
             return self._end(halted=first_line(error) + self._node)
         except VgsearchError as error:
             return self._end(failed=first_line(error))

@@ -83,9 +83,10 @@ class LedgerSearcher(_Deskless, Searcher):
             return Searcher.FINISHED
         if self.desk.ledger.num_running >= self.desk.limit():
             return None
-        spec = self.desk.guarded(self.desk.ledger.next_spec, None)
+        spec = self.desk.guarded(lambda: self.desk.ledger.next_spec(self.desk.limit()), None)
         if spec is None:
-            return Searcher.FINISHED
+            # What waits for its trunk is asked for again, unless an error winds the search down.
+            return None if self.desk.fatal is None and self.desk.ledger.is_waiting else Searcher.FINISHED
         self._uids[trial_id] = spec.uid
         return {"uid": spec.uid, "spec": spec.model_dump_json()}
 

@@ -96,6 +96,9 @@ def read_warm_start(
         for key in sorted(set(before[section]) | set(identity[section]))
         if before[section].get(key) != identity[section].get(key) and key not in ("tests", "batch_size")
     ]
+    branches = before["search"].get("branch"), identity["search"].get("branch")
+    if branches[0] != branches[1]:
+        differences.append(f"search.branch is {branches[0]!r} there and {branches[1]!r} here")
     objectives = before["search"]["objective"], identity["search"]["objective"]
     if objectives[0] != objectives[1]:
         differences.append(f"search.objective is {objectives[0]} there and {objectives[1]} here")

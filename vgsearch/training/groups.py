@@ -8,7 +8,7 @@ from typing import Any
 import torch
 
 from vgsearch.config.trial import TrialConfig
-from vgsearch.errors import CheckpointError
+from vgsearch.errors import CheckpointError, first_line
 from vgsearch.models.margin_head import MarginHead
 from vgsearch.models.seeding import part_seed
 from vgsearch.training.optimizers import build_adam, load_optimizer, move_optimizer
@@ -88,6 +88,30 @@ class GroupClassifiers:
             self._build(group)
             self._heads[group].load_state_dict(head_state)
             load_optimizer(self._optimizers[group], state["optimizers"][group])
+
+    def start_from(self, state: dict[str, Any]) -> None:
+        """Take the class weights of another trial's groups; their optimizers start fresh.
+
+        A group that the other never trained keeps its own random start.
+
+        Args:
+            state: the other's `state_dict`, of the same cells.
+
+        Raises:
+            CheckpointError: its groups have other class counts, or it does not fit.
+        """
+        if list(state.get("classes_per_group", ())) != self._classes_per_group:
+            raise CheckpointError(
+                "a branch has its trunk's classes: the trunk was trained on "
+                f"{state.get('classes_per_group')} classes per group, the training folder gives "
+                f"{self._classes_per_group}; restore the folder's images or search anew under another name"
+            )
+        try:
+            for group, head_state in state["heads"].items():
+                self._build(group)
+                self._heads[group].load_state_dict(head_state)
+        except (KeyError, IndexError, TypeError, AttributeError, RuntimeError) as error:
+            raise CheckpointError(f"the trunk's classifiers do not fit: {first_line(error)}") from error
 
     def _build(self, group: int) -> None:
         head = MarginHead(

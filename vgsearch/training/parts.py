@@ -20,6 +20,7 @@ from vgsearch.training.gradient_sum import squared_norm
 from vgsearch.training.groups import GroupClassifiers
 from vgsearch.training.optimizers import build_adam
 from vgsearch.training.step import TrainingStep
+from vgsearch.training.trunk import classifiers_of_trunk, network_from_trunk
 
 
 @dataclass(frozen=True)
@@ -82,6 +83,7 @@ def build_parts(
     checkpoint: Path | None,
     epoch: int,
     compile_threads: int,
+    trunk: Path | None = None,
     processes: int = 1,
 ) -> TrialParts:
     """Build the parts of a trial on `device`.
@@ -94,13 +96,16 @@ def build_parts(
         checkpoint: folder to resume from, or None for initial weights.
         epoch: completed epochs; the checkpoint's.
         compile_threads: processes that compile kernels where `trial.compile` is set.
+        trunk: checkpoint that a fresh trial starts from, see `vgsearch.config.branch`; a resumed one has left
+            it behind.
         processes: how many train the trial together; above 1, BatchNorm is synchronised over them.
 
     Raises:
-        CheckpointError: the checkpoint is damaged or does not fit.
+        CheckpointError: the checkpoint or the trunk is damaged or does not fit.
         WeightsError: initial weights cannot be had.
     """
-    network = build_network(trial) if checkpoint is None else load_network(checkpoint, device)
+    trunk = trunk if checkpoint is None else None
+    network = _network(trial, device, checkpoint, trunk)
     network = network.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     synced = synchronise_batch_norm(network, device) if processes > 1 else []
     discriminates = trial.domain is not None and trial.domain.placement == "discriminator"
@@ -121,7 +126,19 @@ def build_parts(
             parts.domain,
             parts.scaler,
         )
+    if trunk is not None:
+        classifiers = classifiers_of_trunk(trunk, trial)
+        if classifiers is not None:
+            parts.classifiers.start_from(classifiers)
     return parts
+
+
+def _network(
+    trial: TrialConfig, device: torch.device, checkpoint: Path | None, trunk: Path | None
+) -> DescriptorNetwork:
+    if checkpoint is not None:
+        return load_network(checkpoint, device)
+    return build_network(trial) if trunk is None else network_from_trunk(trunk, trial)
 
 
 def _compile(

@@ -70,13 +70,14 @@ class TrialProcesses:
         """Process ids of the others, of rank 1 and up."""
         return [] if self._team is None else self._team.pids
 
-    def start(self, checkpoint: Path | None, epoch: int) -> None:
-        """Start the others, which build the trial's parts from `checkpoint` while this process does."""
+    def start(self, checkpoint: Path | None, epoch: int, *, trunk: Path | None = None) -> None:
+        """Start the others, which build the trial's parts as this process does, see `build_parts`."""
         if self._processes > 1:
             self._team = Team(
                 self._spec,
                 processes=self._processes,
                 checkpoint=checkpoint,
+                trunk=trunk,
                 epoch=epoch,
                 device=self._device,
                 threads=self._threads,

@@ -48,6 +48,7 @@ def serve(next_command: Callable[[], str], answer: Callable[[RankReply], None]) 
             checkpoint=None if setup.checkpoint is None else Path(setup.checkpoint),
             epoch=setup.epoch,
             compile_threads=setup.compute_threads,
+            trunk=None if setup.trunk is None else Path(setup.trunk),
             processes=setup.processes,
         )
         answer(RankReply("ready"))

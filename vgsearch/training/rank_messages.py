@@ -33,6 +33,7 @@ class RankSetup:
     Attributes:
         spec: the `TrialSpec` as JSON.
         checkpoint: folder that rank 0 resumed from, or None.
+        trunk: checkpoint that a fresh trial starts from, or None.
         epoch: completed epochs.
         rank: in [1, processes).
         processes: how many train the trial.
@@ -45,6 +46,7 @@ class RankSetup:
 
     spec: str
     checkpoint: str | None
+    trunk: str | None
     epoch: int
     rank: int
     processes: int

@@ -80,6 +80,7 @@ class Team:
         *,
         processes: int,
         checkpoint: Path | None,
+        trunk: Path | None,
         epoch: int,
         device: torch.device,
         threads: ThreadSplit,
@@ -90,6 +91,7 @@ class Team:
             spec: the trial.
             processes: how many train it, this one included; at least 2.
             checkpoint: folder to resume from; it must stay until `join` has returned.
+            trunk: checkpoint that a fresh trial starts from; likewise.
             epoch: completed epochs.
             device: of this process; its type is that of all.
             threads: of each process.
@@ -108,6 +110,7 @@ class Team:
                 setup = RankSetup(
                     spec=spec.model_dump_json(),
                     checkpoint=None if checkpoint is None else str(checkpoint.resolve()),
+                    trunk=None if trunk is None else str(trunk.resolve()),
                     epoch=epoch,
                     rank=rank,
                     processes=processes,

@@ -20,12 +20,14 @@ from vgsearch.training.costs import descriptor_bytes, measure_query_ms
 from vgsearch.training.data_cache import TrialData, load_trial_data
 from vgsearch.training.determinism import deterministic_kernels
 from vgsearch.training.host_memory import keep_freed_memory
+from vgsearch.training.initial_state import InitialState, read_initial_state
 from vgsearch.training.parts import TrialParts, build_parts
 from vgsearch.training.processes import TrialProcesses, require_processes
 from vgsearch.training.report import EpochReport, epoch_name, to_history
 from vgsearch.training.resume import read_history
 from vgsearch.training.shelf import prune_checkpoints
 from vgsearch.training.threads import split_threads
+from vgsearch.training.trunk import trunk_folder
 from vgsearch.training.val_scores import objective_value, recall_metrics, result_files
 
 
@@ -36,7 +38,9 @@ class Trainer:
     every selection split and writes `folder/epoch_000N`. A folder that already holds a checkpoint of this
     trial is resumed after it: on a CPU with as many threads, weights and metrics (but for times and what they
     give, `cost/query_ms` too) are bit for bit those of a run that was never interrupted, since every random
-    draw is a function of (seed, epoch, index).
+    draw is a function of (seed, epoch, index). A trial with a trunk starts from that one's checkpoint, a
+    sibling of `folder`; once it has a checkpoint of its own it needs the trunk no more. Every checkpoint's
+    `metrics.json` keeps hashes of the state before the first epoch (see `InitialState`).
 
     With several `processes` this one is rank 0 and starts the others, which end with it however it ends. A
     trial's `batch_size` is that of all together: they train on the very batches that one process would, with
@@ -79,7 +83,8 @@ class Trainer:
         Raises:
             ConfigError: `processes` does not suit the batch or the GPUs, or the precision the device.
             RankError: another process died or was not ready in time.
-            CheckpointError: the folder holds another trial, or a checkpoint that is damaged or does not fit.
+            CheckpointError: the folder holds another trial, or a checkpoint that is damaged or does not fit;
+                or the trunk that a fresh trial starts from does so, or is missing.
             DataError: a data folder does not hold what the trial needs.
             WeightsError: the backbone's weights cannot be had.
             StorageError: the folder cannot be made.
@@ -105,13 +110,14 @@ class Trainer:
         if checkpoint is not None:
             self.reports = read_history(checkpoint, spec)
             self._prune()
+        trunk = trunk_folder(spec, folder) if checkpoint is None else None
         self._data: TrialData | None = load_trial_data(spec.data, spec.trial)
         self.num_queries = {split: len(found.queries) for split, found in self._data.val.items()}
         self._processes = TrialProcesses(spec, self._device, self._precision, each, processes)
         try:
             with deterministic_kernels(spec.deterministic):
                 if not self.finished:
-                    self._processes.start(checkpoint, self.epoch)
+                    self._processes.start(checkpoint, self.epoch, trunk=trunk)
                 self._parts: TrialParts | None = build_parts(
                     spec.trial,
                     [group.num_classes for group in self._data.groups],
@@ -120,7 +126,13 @@ class Trainer:
                     checkpoint=checkpoint,
                     epoch=self.epoch,
                     compile_threads=each.compute,
+                    trunk=trunk,
                     processes=processes,
+                )
+                self._initial_state = (
+                    InitialState.of(self._parts.network)
+                    if checkpoint is None
+                    else read_initial_state(checkpoint)
                 )
                 self._processes.join()
         except BaseException:
@@ -261,6 +273,7 @@ class Trainer:
                 "best_epoch": best.epoch,
                 "best_value": objective_value(objective, best.metrics),
                 "train_fingerprint": data.train.content_hash,
+                **({} if self._initial_state is None else self._initial_state.to_metrics()),
                 "history": [to_history(entry) for entry in reports],
             },
             parts.training_state(epoch),

@@ -1,0 +1,180 @@
+"""A model as a user names it, with all that scoring it needs; its weights are read when they are needed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from torch import nn
+
+from vgsearch.cli.checkpoints import local_checkpoint
+from vgsearch.cli.store import open_registry
+from vgsearch.config.search import EvalConfig, TrialSpec
+from vgsearch.data.index import ImageIndex
+from vgsearch.data.retrieval_set import RetrievalSet
+from vgsearch.models.checkpoint import read_spec
+from vgsearch.models.ensemble import ModelIdentity, load_model, model_identity
+from vgsearch.models.precision import Precision, pick_device, resolve_scoring_precision
+from vgsearch.registry.names import search_of_model
+from vgsearch.registry.references import VersionReference, parse_reference
+from vgsearch.retrieval.descriptor_store import DescriptorStore
+from vgsearch.retrieval.recall import RetrievalResult
+from vgsearch.retrieval.scoring import score_set
+from vgsearch.retrieval.stored_scoring import score_stored
+from vgsearch.training.threads import split_threads
+
+STORE_FOLDER = "descriptors"
+
+
+@dataclass(frozen=True)
+class NamedModel:
+    """A checkpoint, soup or ensemble and how it is scored.
+
+    Attributes:
+        reference: what the user typed.
+        folder: its local folder.
+        spec: the trial; its data section names the splits.
+        identity: tells its descriptors from others.
+        eval_config: the checkpoint's own, with the user's changes.
+        device: where it runs.
+        precision: what it computes with there.
+    """
+
+    reference: str
+    folder: Path
+    spec: TrialSpec
+    identity: ModelIdentity
+    eval_config: EvalConfig
+    device: torch.device
+    precision: Precision
+
+    @cached_property
+    def network(self) -> nn.Module:
+        """The network on `device`, loaded at first use; `CheckpointError` where it cannot be."""
+        return load_model(self.folder, self.device)
+
+    @property
+    def loader_threads(self) -> int:
+        """Threads that decode images for it."""
+        return max(2, split_threads(None, self.device).loader)
+
+    def missing(self, store: DescriptorStore, indexes: Sequence[ImageIndex]) -> list[ImageIndex]:
+        """Those of `indexes` that `store` has no descriptors of."""
+        return store.missing(
+            self.identity,
+            indexes,
+            eval_config=self.eval_config,
+            device=self.device,
+            precision=self.precision,
+        )
+
+    def describe(
+        self, store: DescriptorStore, index: ImageIndex, label: str, progress: Callable[[int], None]
+    ) -> NDArray[np.float32]:
+        """Descriptors of `index`, from the store or into it; see `DescriptorStore.describe`."""
+        return store.describe(
+            lambda: self.network,
+            self.identity,
+            index,
+            eval_config=self.eval_config,
+            device=self.device,
+            precision=self.precision,
+            loader_threads=self.loader_threads,
+            progress=progress,
+            label=label,
+        )
+
+    def score(
+        self,
+        retrieval_set: RetrievalSet,
+        store: DescriptorStore | None,
+        label: str,
+        progress: Callable[[int], None],
+    ) -> RetrievalResult:
+        """Score on one split, with or without the store; see `score_stored` and `score_set`."""
+        if store is None:
+            return score_set(
+                self.network,
+                retrieval_set,
+                eval_config=self.eval_config,
+                device=self.device,
+                precision=self.precision,
+                loader_threads=self.loader_threads,
+                progress=progress,
+            )
+        (result,) = score_stored(
+            store,
+            lambda: self.network,
+            self.identity,
+            [retrieval_set],
+            eval_config=self.eval_config,
+            device=self.device,
+            precision=self.precision,
+            loader_threads=self.loader_threads,
+            progress=progress,
+            label=label,
+        )
+        return result
+
+
+def named_model(
+    reference: str, home: Path, *, resize_px: int | None = None, batch_size: int | None = None
+) -> NamedModel:
+    """Find a model and read what describes it.
+
+    Args:
+        reference: a folder, `runs:/...` or `models:/...`.
+        home: absolute.
+        resize_px: in place of the checkpoint's own; None keeps it.
+        batch_size: likewise.
+
+    Raises:
+        CheckpointError: the folder is missing or damaged.
+        RegistryError: the reference names nothing.
+    """
+    folder = local_checkpoint(reference, home)
+    spec = read_spec(folder)
+    changes = {"resize_px": resize_px, "batch_size": batch_size}
+    device = pick_device()
+    return NamedModel(
+        reference=reference,
+        folder=folder,
+        spec=spec,
+        identity=model_identity(folder),
+        eval_config=spec.eval.model_copy(update={k: v for k, v in changes.items() if v is not None}),
+        device=device,
+        precision=resolve_scoring_precision(spec.trial.precision, device),
+    )
+
+
+def lasting_name(model: NamedModel, home: Path) -> str:
+    """A name that will mean the same model tomorrow: an alias becomes the version that it means today."""
+    if not model.reference.startswith("models:/"):
+        return model.reference if model.reference.startswith("runs:/") else str(model.folder.resolve())
+    parsed = parse_reference(model.reference)
+    if isinstance(parsed, VersionReference) and parsed.alias is not None:
+        for version in open_registry(home).versions(search_of_model(parsed.name)):
+            if version.weights_sha256 == model.identity.weights_sha256 and parsed.alias in version.aliases:
+                return version.reference
+    return model.reference
+
+
+@contextmanager
+def extraction_bar(console: Console, text: str, num_images: int) -> Iterator[Callable[[int], None]]:
+    """A bar that is gone when it is done; yields what to call with the number of images just finished.
+
+    There is none in a pipe, and none where there is nothing to extract.
+    """
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    is_shown = console.is_terminal and num_images > 0
+    with Progress(*columns, console=console, transient=True, disable=not is_shown) as bar:
+        task = bar.add_task(text, total=num_images)
+        yield lambda done: bar.advance(task, done)

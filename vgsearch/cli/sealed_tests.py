@@ -1,0 +1,147 @@
+"""Tests stay sealed: each scoring is counted before its recall is shown, and the count shown with it."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Sequence
+from functools import cached_property
+from pathlib import Path
+
+from vgsearch.cli.named_model import NamedModel
+from vgsearch.cli.store import open_registry
+from vgsearch.data.retrieval_set import RetrievalSet
+from vgsearch.errors import RegistryError, RegistryUnreachableError
+from vgsearch.registry.checkpoint_files import LINEAGE_FILE
+from vgsearch.registry.names import search_of_model
+from vgsearch.registry.protocol import Registry
+from vgsearch.registry.records import ModelVersion
+from vgsearch.registry.references import RunReference, VersionReference, parse_reference
+from vgsearch.registry.scored_tests import NO_LOOKS, model_key
+from vgsearch.registry.store_uri import STORE_FILE
+from vgsearch.reporting.looks import looks_in_words
+
+
+class Seal:
+    """The tests of one model's file, and the count of their scorings in the model's search."""
+
+    def __init__(self, model: NamedModel, home: Path) -> None:
+        """Nothing is opened before it is needed.
+
+        Args:
+            model: What is scored.
+            home: absolute; names the registry.
+        """
+        self._model = model
+        self._home = home
+
+    @property
+    def key(self) -> str:
+        """Tells the model from others."""
+        return model_key(self._model.identity.weights_sha256, self._model.identity.architecture)
+
+    @property
+    def search(self) -> str:
+        """The search that the model is recorded under; for a folder, the one that it says it comes from."""
+        if self._model.reference.startswith("models:/"):
+            parsed = parse_reference(self._model.reference)
+            if isinstance(parsed, VersionReference):
+                return search_of_model(parsed.name)
+        return self._model.spec.search
+
+    def test_of(self, retrieval_set: RetrievalSet) -> str | None:
+        """Which test of the model's file a set is, however it was named; None for any other set."""
+        folder = retrieval_set.database.root.parent.resolve()
+        tests = self._model.spec.data.tests.items()
+        return next((name for name, path in tests if Path(path).resolve() == folder), None)
+
+    def check(self, sets: Sequence[RetrievalSet]) -> None:
+        """Ask the store, if a test is among `sets`, before hours are spent on scoring it.
+
+        Raises:
+            RegistryError: it cannot be opened or does not answer, so no test may be scored.
+        """
+        if any(self.test_of(each) is not None for each in sets):
+            _ = self._problem
+
+    def note(self, retrieval_set: RetrievalSet, stamp: str) -> str:
+        """Count a scoring and say how often the test was scored so far; empty for a set that is no test.
+
+        Raises:
+            RegistryUnreachableError: the store does not answer, so nobody may see the recall.
+        """
+        test = self.test_of(retrieval_set)
+        return "" if test is None else self.count(test, stamp)
+
+    def count(self, test: str, stamp: str, *, scored: NamedModel | None = None) -> str:
+        """Count a scoring of a test, by this model or by another one, and say how often there was one.
+
+        Raises:
+            RegistryUnreachableError: the store does not answer.
+        """
+        if self._problem:
+            return self._problem
+        model = scored or self._model
+        looks = self._registry.count_test_scoring(
+            self.search,
+            test,
+            reference=model.reference,
+            stamp=stamp,
+            model=model_key(model.identity.weights_sha256, model.identity.architecture),
+        )
+        return self._said(looks_in_words(looks))
+
+    def so_far(self, test: str) -> str:
+        """Say how often a test was scored, without counting."""
+        if self._problem:
+            return self._problem
+        return self._said(looks_in_words(self._registry.test_scorings(self.search).get(test, NO_LOOKS)))
+
+    def recorded_tests(self) -> dict[str, bytes]:
+        """Per-query results of tests that the search recorded for these very weights, by test name."""
+        version = None if self._problem else self._version()
+        return {} if version is None else self._registry.recorded_tests(version, self.key)
+
+    @property
+    def is_spoiled(self) -> bool:
+        """Whether a test had a say in choosing this model or anything it was made of."""
+        try:
+            lineage = json.loads((self._model.folder / LINEAGE_FILE).read_text(encoding="utf-8"))
+        except (OSError, ValueError):  # a trial has none
+            return False
+        return isinstance(lineage, dict) and lineage.get("selected_on_test") is True
+
+    def _said(self, looks: str) -> str:
+        spoiled = "; a test had a say in choosing this model, so no test judges it" if self.is_spoiled else ""
+        return f"{looks}{spoiled}"
+
+    @cached_property
+    def _registry(self) -> Registry:
+        return open_registry(self._home)
+
+    @cached_property
+    def _problem(self) -> str:
+        """Why nothing can be counted; empty where it can."""
+        # A store is not made only to find that it is empty.
+        if not os.environ.get("MLFLOW_TRACKING_URI") and not (self._home / STORE_FILE).exists():
+            return f"not counted: {self._home} has no MLflow store"
+        registry = self._registry
+        try:
+            registry.test_scorings(self.search)
+        except RegistryUnreachableError:
+            raise
+        except RegistryError as error:
+            return f"not counted: {error}"
+        return ""
+
+    def _version(self) -> ModelVersion | None:
+        """The recorded version that the model is."""
+        weights = self._model.identity.weights_sha256
+        found = [each for each in self._registry.versions(self.search) if each.weights_sha256 == weights]
+        reference = self._model.reference
+        parsed = parse_reference(reference) if reference.startswith(("models:/", "runs:/")) else None
+        if isinstance(parsed, RunReference):
+            found = [version for version in found if version.run_id == parsed.run_id]
+        elif isinstance(parsed, VersionReference):
+            found = [each for each in found if parsed.version == each.version or parsed.alias in each.aliases]
+        return found[-1] if found else None

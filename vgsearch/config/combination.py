@@ -1,0 +1,129 @@
+"""A file that says how to combine recorded models: read strictly, every problem with file, line and key.
+
+The sections that soups and ensembles share stand here too.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Generic, Literal, TypeVar
+
+from pydantic import Field, ValidationError
+
+from vgsearch.config.overrides import apply_override
+from vgsearch.config.problems import Problem, explain, raise_problems
+from vgsearch.config.schema import Shape
+from vgsearch.config.search import EvalConfig
+from vgsearch.config.source import read_text
+from vgsearch.config.strict import Strict
+from vgsearch.config.tree import Node, Place, plain, unwrap
+from vgsearch.config.truth_values import check_truth_values
+from vgsearch.config.wording import show
+from vgsearch.config.yaml_tags import parse_yaml
+from vgsearch.errors import ConfigError
+
+Model = TypeVar("Model", bound=Strict)
+Check = Callable[[Node, Model], list[Problem]]
+
+QueryMethod = Literal["native", "single_query", "central_crop", "five_crops", "nearest_crop", "maj_voting"]
+
+
+class CombinationEvalConfig(Strict):
+    """How images are brought to the models; a key that is left out is as the models were searched."""
+
+    resize_px: int | None = Field(None, ge=16, description="shorter side; null keeps each image's own size")
+    query_method: QueryMethod = "native"
+    batch_size: int = Field(16, ge=1)
+
+    def over(self, base: EvalConfig) -> EvalConfig:
+        """`base` with the keys that the file sets.
+
+        Raises:
+            ConfigError: the query method cannot be run.
+        """
+        given = {key: getattr(self, key) for key in self.model_fields_set}
+        method = given.get("query_method", "native")
+        if method != "native":
+            raise ConfigError(
+                [
+                    f"eval.query_method: {method} can be written here but not run: queries are scored native "
+                    "only; --set eval.query_method=native runs it, with other figures than the paper's"
+                ]
+            )
+        return base.model_copy(update=given)
+
+
+@dataclass(frozen=True)
+class CombinationDocument(Generic[Model]):
+    """A checked file: its values, and its text for the record ("" where there was no file).
+
+    `source` is None where the defaults alone were taken; `root` is the tree with the place of every value.
+    """
+
+    settings: Model
+    text: str
+    source: Path | None
+    overrides: tuple[str, ...]
+    root: Node
+
+
+def load_combination(
+    path: Path | None,
+    model: type[Model],
+    overrides: Sequence[str] = (),
+    *,
+    checks: Sequence[Check[Model]] = (),
+) -> CombinationDocument[Model]:
+    """Read and check one file.
+
+    Args:
+        path: the YAML file; None takes the defaults.
+        model: what the whole file must be.
+        overrides: `key.path=value` texts, applied in turn.
+        checks: rules that span keys, asked only when every key by itself is right.
+
+    Raises:
+        ConfigError: with every problem of the file and the overrides, in reading order.
+    """
+    text = "" if path is None else read_text(path)
+    place = Place(0, 1, 0, "defaults" if path is None else str(path))
+    root, problems = parse_yaml(text, place)
+    if root.content is None:
+        root = Node({}, place)
+    if not isinstance(root.content, dict):
+        raise_problems(problems)
+        got = "a tag" if root.is_searched else show(unwrap(root))
+        keys = ", ".join(model.model_fields)
+        raise ConfigError([f"{path}: must be a mapping with keys of {keys}, got {got}"])
+    for source, override in enumerate(overrides, start=1):
+        root, found = apply_override(root, override, source, model)
+        problems += found
+    problems += _searched(root, ())
+    raise_problems(problems)
+    problems += check_truth_values(root, Shape((model,)))
+    settings: Model | None = None
+    try:
+        settings = model.model_validate(plain(root))
+    except ValidationError as error:
+        problems += explain(error, model, root)
+    raise_problems(problems)
+    assert settings is not None  # an invalid file has raised
+    for check in checks:
+        problems += check(root, settings)
+    raise_problems(problems)
+    return CombinationDocument(settings, text, path, tuple(overrides), root)
+
+
+def _searched(node: Node, keys: tuple[str, ...]) -> list[Problem]:
+    """Every range and choice: a combination decides nothing by search."""
+    if node.is_searched:
+        return [Problem(node.place, keys, "takes one value here, not a range or a choice; write the value")]
+    if isinstance(node.content, dict):
+        items = list(node.content.items())
+    elif isinstance(node.content, list):
+        items = [(str(i), child) for i, child in enumerate(node.content)]
+    else:
+        items = []
+    return [problem for key, child in items for problem in _searched(child, (*keys, key))]

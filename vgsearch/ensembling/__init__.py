@@ -1,0 +1,1 @@
+"""Soups and descriptor ensembles: what recorded checkpoints become together, chosen on val."""

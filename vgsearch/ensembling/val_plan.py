@@ -1,0 +1,133 @@
+"""The order in which images of retrieval sets are described, so that queries can be judged on the way."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vgsearch.config.search import EvalConfig
+from vgsearch.data.index import ImageIndex
+from vgsearch.data.retrieval_set import RetrievalSet
+from vgsearch.ensembling.positives import Positives, find_positives
+from vgsearch.retrieval.batch_plan import PlannedBatch, plan_batches
+from vgsearch.retrieval.image_loader import network_sizes
+
+
+@dataclass(frozen=True, eq=False)
+class PlannedSet:
+    """One retrieval set inside a plan: its images are rows `first...` of the joint index.
+
+    Attributes:
+        retrieval_set: The set.
+        positives: Of each query, as rows of the set's database.
+        first_database: Joint row of database image 0.
+        first_query: Joint row of query 0.
+    """
+
+    retrieval_set: RetrievalSet
+    positives: Positives
+    first_database: int
+    first_query: int
+
+    @property
+    def database_rows(self) -> slice:
+        """Joint rows of the database."""
+        return slice(self.first_database, self.first_database + len(self.retrieval_set.database))
+
+    @property
+    def query_rows(self) -> slice:
+        """Joint rows of the queries."""
+        return slice(self.first_query, self.first_query + len(self.retrieval_set.queries))
+
+
+@dataclass(frozen=True, eq=False)
+class ValPlan:
+    """Batches over one joint index of all sets; a database that sets share is in it once.
+
+    A query's batch comes after every batch that holds one of its positives. Within a batch are the images
+    that `extract_descriptors` would put together, so that descriptors are the same to the bit.
+
+    Attributes:
+        index: All images.
+        steps: Batches in the order to describe them, with rows of `index`.
+        sets: The sets by split name.
+    """
+
+    index: ImageIndex
+    steps: tuple[PlannedBatch, ...]
+    sets: Mapping[str, PlannedSet]
+
+    def __len__(self) -> int:
+        """How many images there are."""
+        return len(self.index)
+
+
+def plan_val(sets: Mapping[str, RetrievalSet], eval_config: EvalConfig, *, threads: int) -> ValPlan:
+    """Order the batches of several sets.
+
+    Args:
+        sets: By split name, at least one.
+        eval_config: `resize_px` and `batch_size`.
+        threads: Threads that read the images' headers.
+
+    Raises:
+        ImageError: A header cannot be read.
+    """
+    parts: dict[str, tuple[int, ImageIndex, list[PlannedBatch]]] = {}
+    num_images = 0
+
+    def part(index: ImageIndex) -> tuple[int, ImageIndex, list[PlannedBatch]]:
+        nonlocal num_images
+        if index.fingerprint not in parts:
+            sizes_px = network_sizes(index, eval_config.resize_px, threads)
+            parts[index.fingerprint] = num_images, index, list(plan_batches(sizes_px, eval_config.batch_size))
+            num_images += len(index)
+        return parts[index.fingerprint]
+
+    steps: list[PlannedBatch] = []
+    planned: dict[str, PlannedSet] = {}
+    waiting: dict[int, dict[int, PlannedBatch]] = {}  # by first row of a part, then by batch number
+    described: set[int] = set()
+    for split, retrieval_set in sets.items():
+        first_database, _, database = part(retrieval_set.database)
+        first_query, _, queries = part(retrieval_set.queries)
+        positives = find_positives(retrieval_set)
+        planned[split] = PlannedSet(retrieval_set, positives, first_database, first_query)
+        batch_of = np.empty(len(retrieval_set.database), dtype=np.int64)
+        for number, batch in enumerate(database):
+            batch_of[batch.ids] = number
+        left = waiting.setdefault(first_database, dict(enumerate(database)))
+        for batch in queries:
+            for number in np.unique(batch_of[positives.of(batch.ids).ids]).tolist():
+                if number in left:
+                    steps.append(_moved(left.pop(number), first_database))
+            if first_query not in described:
+                steps.append(_moved(batch, first_query))
+        described.add(first_query)
+    for first, left in waiting.items():
+        steps.extend(_moved(batch, first) for batch in left.values())
+    return ValPlan(_joined([index for _, index, _ in parts.values()]), tuple(steps), planned)
+
+
+def _moved(batch: PlannedBatch, first: int) -> PlannedBatch:
+    return PlannedBatch(batch.ids + first, batch.height_px, batch.width_px)
+
+
+def _joined(indexes: list[ImageIndex]) -> ImageIndex:
+    """All images under absolute paths."""
+
+    def column(name: str) -> NDArray[np.float64]:
+        return np.concatenate([getattr(index, name) for index in indexes])
+
+    return ImageIndex(
+        root=Path(indexes[0].root.anchor),
+        paths=tuple(str(index.absolute(i)) for index in indexes for i in range(len(index))),
+        utm_east=column("utm_east"),
+        utm_north=column("utm_north"),
+        heading_deg=column("heading_deg"),
+        fingerprint="+".join(index.fingerprint for index in indexes),
+    )

@@ -1,0 +1,51 @@
+"""Reading a small YAML file that a program wrote: plain values only, no aliases, capped in size."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from vgsearch.errors import CheckpointError
+
+MAX_BYTES = 4 * 2**20
+MAX_DEPTH = 40
+
+
+def read_plain_yaml(path: Path) -> Any:
+    """Read mappings, lists and scalars.
+
+    Raises:
+        CheckpointError: The file is missing, too large, no YAML, or holds tags, aliases or deep nesting.
+    """
+    try:
+        with path.open("rb") as file:
+            content = file.read(MAX_BYTES + 1)
+    except OSError as error:
+        reason = error.strerror or type(error).__name__
+        raise CheckpointError(f"{path}: cannot be read ({reason}); is this a checkpoint folder?") from error
+    if len(content) > MAX_BYTES:
+        raise CheckpointError(f"{path}: is larger than {MAX_BYTES} bytes; it is no checkpoint file")
+    try:
+        return yaml.load(content.decode("utf-8"), Loader=_PlainLoader)
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
+        raise CheckpointError(
+            f"{path}: is damaged ({type(error).__name__}); use another checkpoint"
+        ) from error
+
+
+class _PlainLoader(yaml.SafeLoader):
+    """Safe loader that refuses aliases: our writers make none, and they can blow a small file up."""
+
+    depth = 0
+
+    def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
+        if self.check_event(yaml.AliasEvent):
+            raise yaml.composer.ComposerError(None, None, "aliases are not allowed", None)
+        self.depth += 1
+        if self.depth > MAX_DEPTH:
+            raise yaml.composer.ComposerError(None, None, "nested too deeply", None)
+        node = super().compose_node(parent, index)
+        self.depth -= 1
+        return node

@@ -1,0 +1,176 @@
+"""An ensemble in tables: how it came about, what it is made of, what it is worth and what it costs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from vgsearch.reporting import wording
+from vgsearch.reporting.table import new_table
+from vgsearch.retrieval.bootstrap import FEWEST_PLACES, BootstrapDifference
+from vgsearch.retrieval.compare import PairedComparison
+
+
+@dataclass(frozen=True)
+class EnsembleRound:
+    """One member more, or one step of fitted weights.
+
+    Attributes:
+        number: from 1, within its bag.
+        bag: from 1; 0 where there is one.
+        name: of the member.
+        percent: the criterion with it.
+        difference: against the round before, on the same queries; None for a first round.
+        taken: whether it is part of the ensemble.
+        num_equal: candidates between which the seed decided.
+    """
+
+    number: int
+    bag: int
+    name: str
+    percent: float
+    difference: BootstrapDifference | None
+    taken: bool
+    num_equal: int = 1
+
+
+@dataclass(frozen=True)
+class EnsemblePart:
+    """One member of the finished ensemble.
+
+    Attributes:
+        name: as in the rounds.
+        reference: `models:/vgsearch-grl/3`.
+        architecture: in words.
+        weight: above 0 to 1.
+        percent: the search's own number of the criterion; None where it was recorded under other settings.
+        descriptor_bytes: of its own descriptor.
+        query_ms: to describe one query; None where it was not measured.
+    """
+
+    name: str
+    reference: str
+    architecture: str
+    weight: float
+    percent: float | None
+    descriptor_bytes: int
+    query_ms: float | None
+
+
+@dataclass(frozen=True)
+class SplitGain:
+    """The best member and the ensemble on one split, at one N or more."""
+
+    split: str
+    comparisons: Sequence[PairedComparison]
+
+
+def render_rounds(rounds: Sequence[EnsembleRound], *, criterion: str, num_queries: int) -> RenderableType:
+    """Lay out the trajectory, and say why what came next was refused."""
+    table = new_table("round", "member", criterion, "difference to the round before", "", left=("member", ""))
+    for each in rounds:
+        number = f"{each.bag}.{each.number}" if each.bag else str(each.number)
+        table.add_row(
+            number,
+            Text(each.name),
+            f"{each.percent:.2f}",
+            wording.MISSING if each.difference is None else _points(each.difference),
+            _verdict(each),
+            style=None if each.taken else "dim",
+        )
+    lines = [_refusal(rounds, criterion)] if any(not each.bag for each in rounds) else []
+    if any(each.difference is not None and not each.difference.is_reliable for each in rounds):
+        lines.append(f"* fewer than {FEWEST_PLACES} places changed, too few for the interval to be believed")
+    return Group(
+        Text(f"How it came about ({num_queries} queries, 95% intervals over resampled places)", style="bold"),
+        table,
+        *(Text(line) for line in lines if line),
+    )
+
+
+def render_parts(parts: Sequence[EnsemblePart], *, fusion: str, descriptor_bytes: int) -> RenderableType:
+    """Lay out the members with their weights, and what the ensemble costs whoever uses it."""
+    table = new_table("member", "weight", "alone", "bytes", "query ms", "model", left=("member", "model"))
+    for part in parts:
+        table.add_row(
+            Text(part.name),
+            f"{part.weight:.3f}",
+            wording.MISSING if part.percent is None else f"{part.percent:.2f}",
+            str(part.descriptor_bytes),
+            wording.MISSING if part.query_ms is None else f"{part.query_ms:.1f}",
+            Text(f"{part.reference} ({part.architecture})"),
+        )
+    times_ms = [part.query_ms for part in parts]
+    known_ms = [time_ms for time_ms in times_ms if time_ms is not None]
+    cost = f"Fused by {fusion}: {descriptor_bytes} bytes a descriptor"
+    if len(known_ms) == len(parts):
+        cost += f", {sum(known_ms):.1f} ms a query (the sum of its members, as each was measured)"
+    else:
+        cost += f"; what a query costs is not known: {len(parts) - len(known_ms)} members were not measured"
+    return Group(Text("Members", style="bold"), table, Text(cost + "."))
+
+
+def render_gains(gains: Sequence[SplitGain], *, best_name: str) -> RenderableType:
+    """Lay out the best member against the ensemble, split by split."""
+    table = _gains_table(gains)
+    level = [
+        f"{gain.split} R@{each.first.n}" for gain in gains for each in gain.comparisons if each.better is None
+    ]
+    line = f"Cannot be told apart by {', '.join(level)}: the ensemble and {best_name}." if level else ""
+    doubtful = [each for gain in gains for each in gain.comparisons if not each.bootstrap.is_reliable]
+    mark = f"* fewer than {FEWEST_PLACES} places changed, too few for the interval to be believed"
+    note = "Splits that members were selected on flatter the ensemble; a held-out one does not."
+    return Group(
+        Text(f"Before ({best_name}, the best member) and after", style="bold"),
+        table,
+        *(Text(text) for text in (line, mark if doubtful else "", note) if text),
+    )
+
+
+def _gains_table(gains: Sequence[SplitGain]) -> Table:
+    table = new_table(
+        "split", "queries", "recall", "best member", "ensemble", "difference", "McNemar p", left=("split",)
+    )
+    for gain in gains:
+        for i, each in enumerate(gain.comparisons):
+            table.add_row(
+                Text(gain.split if i == 0 else ""),
+                str(each.first.num_queries) if i == 0 else "",
+                f"R@{each.first.n}",
+                str(each.first),
+                str(each.second),
+                _points(each.bootstrap),
+                f"{each.mcnemar.p_value:.3g}",
+            )
+    return table
+
+
+def _points(difference: BootstrapDifference) -> str:
+    low, high = 100 * difference.low, 100 * difference.high
+    mark = "" if difference.is_reliable else " *"
+    return f"{100 * difference.difference:+.2f} [{low:+.2f}, {high:+.2f}]{mark}"
+
+
+def _verdict(each: EnsembleRound) -> str:
+    chosen = f" (one of {each.num_equal} equals, by the seed)" if each.num_equal > 1 else ""
+    return ("taken" if each.taken else "refused") + chosen
+
+
+def _refusal(rounds: Sequence[EnsembleRound], criterion: str) -> str:
+    """Why the round after the last taken one is not part of the ensemble."""
+    refused = [each for each in rounds if not each.taken]
+    taken = [each for each in rounds if each.taken]
+    if not refused or not taken:
+        return ""
+    first, reached = refused[0], taken[-1].percent
+    best = max(each.percent for each in refused)
+    best_words = "" if len(refused) == 1 else f"; up to round {refused[-1].number} none got above {best:.2f}"
+    if first.percent < reached:
+        change = f"would take {criterion} from {reached:.2f} to {first.percent:.2f}"
+    else:
+        change = f"would leave {criterion} at {first.percent:.2f}, for one more network or another weight"
+    return f"Refused from round {first.number} on: the best addition, {first.name}, {change}{best_words}."
