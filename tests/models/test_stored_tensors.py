@@ -8,7 +8,13 @@ import safetensors.torch
 import torch
 
 from vgsearch.errors import CheckpointError
-from vgsearch.models.stored_tensors import name_some, read_tensors, require_same_tensors
+from vgsearch.models.stored_tensors import (
+    name_some,
+    read_metadata,
+    read_tensors,
+    require_same_tensors,
+    write_tensors,
+)
 
 
 def test_reads_back(tmp_path: Path) -> None:
@@ -65,3 +71,17 @@ def test_all_faults_in_one_line() -> None:
 def test_some_names() -> None:
     assert name_some(["a", "b"]) == "a, b"
     assert name_some(["a", "b", "c", "d"]) == "a, b, c, ..."
+
+
+def test_equal_tensors_and_metadata_are_equal_bytes(tmp_path: Path) -> None:
+    tensors = {name: torch.arange(6.0).reshape(2, 3) + i for i, name in enumerate("ab")}
+    metadata = {"format": "pt", "architecture": "x", "architecture_in_words": "höhe"}
+    written = set()
+    for _ in range(20):  # the library alone gave several files
+        write_tensors(tmp_path / "t", tensors, metadata)
+        written.add((tmp_path / "t").read_bytes())
+    assert len(written) == 1
+    found, about = read_tensors(tmp_path / "t")
+    assert about == metadata == read_metadata(tmp_path / "t")
+    assert found.keys() == tensors.keys()
+    assert all(torch.equal(found[name], tensor) for name, tensor in tensors.items())

@@ -1,21 +1,12 @@
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from vgsearch.errors import CheckpointError, StorageError
-from vgsearch.registry.checkpoint_files import copy_recorded, file_sha256, place_folder
-
-
-def test_a_hash_is_that_of_the_bytes(tmp_path: Path) -> None:
-    content = bytes(range(256)) * 5000
-    (tmp_path / "file").write_bytes(content)
-    assert file_sha256(tmp_path / "file") == hashlib.sha256(content).hexdigest()
-    with pytest.raises(CheckpointError, match="cannot read .*gone: No such file"):
-        file_sha256(tmp_path / "gone")
+from vgsearch.errors import StorageError
+from vgsearch.registry.checkpoint_files import copy_recorded, place_folder
 
 
 def test_a_copy_replaces_what_was_there(make_checkpoint: Callable[..., Path], tmp_path: Path) -> None:

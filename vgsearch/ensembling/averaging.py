@@ -8,28 +8,24 @@ nothing.
 from __future__ import annotations
 
 import math
-import struct
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
-from vgsearch.errors import CheckpointError, first_line
+from vgsearch.errors import CheckpointError
 from vgsearch.models.architecture import COMPILE_PREFIX
 from vgsearch.models.checkpoint import MODEL_FILE
-from vgsearch.models.stored_tensors import name_some
+from vgsearch.models.stored_tensors import name_some, open_tensors
 
 Weights = Path | Mapping[str, Tensor]
 """A checkpoint folder, its `model.safetensors`, or tensors by name."""
 
 Stream = Iterator[tuple[str, Tensor]]
 """Tensors with their names, one at a time."""
-
-_MAX_HEADER_BYTES = 8 * 2**20
 
 
 class RunningAverage:
@@ -239,23 +235,13 @@ def open_weights(weights: Weights) -> Iterator[OpenWeights]:
         )
         return
     path = weights / MODEL_FILE if weights.is_dir() else weights
-    try:
-        with path.open("rb") as file:
-            prefix = file.read(8)
-        if len(prefix) < 8 or struct.unpack("<Q", prefix)[0] > _MAX_HEADER_BYTES:
-            raise CheckpointError(f"{path}: is no safetensors file, its header is cut or too long")
-        stored = safe_open(path, framework="pt", device="cpu")
-    except OSError as error:
-        raise CheckpointError(f"{path}: cannot be read ({error.strerror or first_line(error)})") from error
-    except (SafetensorError, ValueError) as error:
-        raise CheckpointError(f"{path}: is damaged ({first_line(error)}); use another checkpoint") from error
+    with open_tensors(path) as stored:
 
-    def header(name: str) -> tuple[tuple[int, ...], torch.dtype]:
-        part = stored.get_slice(name)  # type: ignore[no-untyped-call]
-        return tuple(part.get_shape()), _DTYPES[part.get_dtype()]
+        def header(name: str) -> tuple[tuple[int, ...], torch.dtype]:
+            part = stored.get_slice(name)
+            return tuple(part.get_shape()), _DTYPES[part.get_dtype()]
 
-    with stored:
-        names = tuple(stored.keys())  # type: ignore[no-untyped-call]
+        names = tuple(stored.keys())
         yield _checked(OpenWeights(str(path), names, stored.get_tensor, header))
 
 

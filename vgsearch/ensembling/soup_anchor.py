@@ -10,8 +10,8 @@ from vgsearch.ensembling.averaging import Weights
 from vgsearch.ensembling.candidates import Candidate
 from vgsearch.errors import CheckpointError, VgsearchError
 from vgsearch.models.checkpoint import MODEL_FILE, is_checkpoint
+from vgsearch.models.file_hash import file_sha256
 from vgsearch.models.network import build_network
-from vgsearch.registry.checkpoint_files import file_sha256
 from vgsearch.registry.protocol import Registry
 from vgsearch.training.initial_state import InitialState, read_initial_state
 

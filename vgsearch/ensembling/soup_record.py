@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import struct
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -14,7 +13,7 @@ from vgsearch.ensembling.criterion import Criterion
 from vgsearch.ensembling.recording import combination_uid
 from vgsearch.ensembling.soup_trajectory import TrajectoryStep, from_json, to_json
 from vgsearch.errors import CheckpointError, StorageError
-from vgsearch.models.checkpoint import METRICS_FILE, MODEL_FILE, read_metrics, save_checkpoint
+from vgsearch.models.checkpoint import METRICS_FILE, read_metrics, save_checkpoint
 from vgsearch.models.network import DescriptorNetwork
 from vgsearch.registry.protocol import Registry
 from vgsearch.registry.records import ModelVersion
@@ -101,13 +100,7 @@ def save_soup(
     Raises:
         StorageError: The folder cannot be written.
     """
-    spec = candidate.spec.model_copy(update=dict(changes))
-    save_checkpoint(folder, network, spec, {})
-    try:
-        _sort_header(folder / MODEL_FILE)
-    except OSError as error:
-        raise StorageError(f"cannot write {folder}: {error.strerror or error}") from error
-    return folder
+    return save_checkpoint(folder, network, candidate.spec.model_copy(update=dict(changes)), {})
 
 
 def add_results(
@@ -158,21 +151,3 @@ def read_story(folder: Path) -> tuple[list[TrajectoryStep], list[tuple[str, floa
     except (TypeError, ValueError) as error:
         raise CheckpointError(f"{where}: its recipe cannot be read ({error})") from error
     return from_json(metrics.get(TRAJECTORY_KEY), where), shares
-
-
-def _sort_header(path: Path) -> None:
-    """Write a safetensors header anew with its metadata in order.
-
-    The library writes metadata in an order that differs from call to call, and with it the file's hash. Only
-    the header is touched: sorting does not change its length.
-    """
-    with path.open("r+b") as file:
-        (length,) = struct.unpack("<Q", file.read(8))
-        header = json.loads(file.read(length))
-        if "__metadata__" in header:
-            header["__metadata__"] = dict(sorted(header["__metadata__"].items()))
-        text = json.dumps(header, separators=(",", ":"), ensure_ascii=False).encode()
-        if len(text) > length:  # another version of the library writes it shorter; leave its order then
-            return
-        file.seek(8)
-        file.write(text.ljust(length))

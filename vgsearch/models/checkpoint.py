@@ -8,7 +8,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import safetensors.torch
 import torch
 import yaml
 from pydantic import ValidationError
@@ -24,7 +23,8 @@ from vgsearch.models.architecture import (
 )
 from vgsearch.models.atomic_folder import atomic_folder, storage_error
 from vgsearch.models.network import DescriptorNetwork, build_network
-from vgsearch.models.stored_tensors import read_tensors, require_same_tensors
+from vgsearch.models.plain_yaml import read_plain_yaml, read_small_text
+from vgsearch.models.stored_tensors import read_tensors, require_same_tensors, write_tensors
 
 MODEL_FILE = "model.safetensors"
 SPEC_FILE = "trial.yaml"
@@ -35,7 +35,6 @@ Metric = float | int | str | list[Any]
 
 _EPOCH_FOLDER = re.compile(r"epoch_(\d{4,})")
 _SAFE_NAME = re.compile(r"[A-Za-z0-9._-]{1,128}")
-_MAX_TEXT_BYTES = 4 * 2**20
 _PLAIN_TYPES = (type(None), bool, int, float, str, bytes, torch.Tensor, torch.nn.Parameter)
 
 
@@ -89,7 +88,7 @@ def save_checkpoint(
             raise ValueError(f"extra files must have plain names that no other file has, but got {name!r}")
     with atomic_folder(folder) as temporary:
         try:
-            safetensors.torch.save_file(tensors, temporary / MODEL_FILE, metadata=metadata)
+            write_tensors(temporary / MODEL_FILE, tensors, metadata)
             if training_state is not None:
                 torch.save(training_state, temporary / TRAINING_STATE_FILE)
         except (SafetensorError, RuntimeError) as error:
@@ -128,19 +127,15 @@ def read_spec(folder: Path) -> TrialSpec:
         CheckpointError: `trial.yaml` is missing, is no YAML, or breaks the schema.
     """
     path = folder / SPEC_FILE
-    text = _read_text(path)
+    content = read_plain_yaml(path)
     try:
-        return TrialSpec.model_validate(yaml.load(text, Loader=_PlainLoader))
+        return TrialSpec.model_validate(content)
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"])
         raise CheckpointError(
             f"{path}: {where}: {first['msg']} ({error.error_count()} problems); was it written by another "
             "version of vgsearch?"
-        ) from error
-    except (yaml.YAMLError, ValueError, RecursionError) as error:
-        raise CheckpointError(
-            f"{path}: is damaged ({type(error).__name__}); use another checkpoint"
         ) from error
 
 
@@ -152,7 +147,7 @@ def read_metrics(folder: Path) -> dict[str, Metric]:
     """
     path = folder / METRICS_FILE
     try:
-        metrics = json.loads(_read_text(path))
+        metrics = json.loads(read_small_text(path))
     except (ValueError, RecursionError) as error:
         raise CheckpointError(
             f"{path}: is damaged ({type(error).__name__}); use another checkpoint"
@@ -226,25 +221,6 @@ def load_training_state(folder: Path) -> dict[str, Any]:
     if not isinstance(state, dict):
         raise CheckpointError(f"{path}: must hold a dict; resume from another checkpoint")
     return state
-
-
-class _PlainLoader(yaml.SafeLoader):
-    """Safe loader that refuses aliases: our writer makes none, and they can blow a small file up."""
-
-    def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
-        if self.check_event(yaml.AliasEvent):
-            raise yaml.composer.ComposerError(None, None, "aliases are not allowed", None)
-        return super().compose_node(parent, index)
-
-
-def _read_text(path: Path) -> str:
-    try:
-        if path.stat().st_size > _MAX_TEXT_BYTES:
-            raise CheckpointError(f"{path}: is larger than {_MAX_TEXT_BYTES} bytes; it is no checkpoint file")
-        return path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        reason = getattr(error, "strerror", None) or type(error).__name__
-        raise CheckpointError(f"{path}: cannot be read ({reason}); is this a checkpoint folder?") from error
 
 
 def _require_plain(value: object, where: str) -> None:

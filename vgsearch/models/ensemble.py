@@ -7,22 +7,19 @@ An ensemble's folder is a checkpoint folder: `model.safetensors` with every memb
 
 from __future__ import annotations
 
-import hashlib
 import json
-import struct
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import safetensors.torch
 import torch
 import yaml
 from pydantic import ValidationError
-from safetensors import SafetensorError, safe_open
+from safetensors import SafetensorError
 from torch import Tensor, nn
 
 from vgsearch.config.search import EvalConfig
-from vgsearch.errors import CheckpointError, first_line
+from vgsearch.errors import CheckpointError
 from vgsearch.models.architecture import architecture_hash, describe_architecture
 from vgsearch.models.atomic_folder import atomic_folder, storage_error
 from vgsearch.models.checkpoint import METRICS_FILE, MODEL_FILE, SPEC_FILE, Metric, load_network, read_spec
@@ -35,10 +32,15 @@ from vgsearch.models.ensemble_record import (
     is_ensemble,
     read_ensemble,
 )
+from vgsearch.models.file_hash import file_sha256
 from vgsearch.models.network import build_network
 from vgsearch.models.precision import PrecisionName
-from vgsearch.models.sorted_header import sort_header
-from vgsearch.models.stored_tensors import read_tensors, require_same_tensors
+from vgsearch.models.stored_tensors import (
+    read_metadata,
+    read_tensors,
+    require_same_tensors,
+    write_tensors,
+)
 
 __all__ = [
     "ENSEMBLE_FILE",
@@ -51,8 +53,6 @@ __all__ = [
     "model_identity",
     "save_ensemble",
 ]
-
-_MAX_HEADER_BYTES = 8 * 2**20  # what `read_tensors` takes
 
 
 @dataclass(frozen=True)
@@ -159,11 +159,10 @@ def save_ensemble(
     }
     with atomic_folder(folder) as temporary:
         try:
-            safetensors.torch.save_file(tensors, temporary / MODEL_FILE, metadata=metadata)
-            sort_header(temporary / MODEL_FILE)
+            write_tensors(temporary / MODEL_FILE, tensors, metadata)
         except (SafetensorError, RuntimeError) as error:
             raise storage_error(folder, error) from error
-        _checked_header(temporary / MODEL_FILE)
+        read_metadata(temporary / MODEL_FILE)  # very many tensors make a header that no reader takes
         (temporary / ENSEMBLE_FILE).write_text(record.to_yaml(), encoding="utf-8")
         (temporary / SPEC_FILE).write_text(
             yaml.safe_dump(spec.model_dump(mode="json"), sort_keys=False, allow_unicode=True),
@@ -182,7 +181,7 @@ def model_identity(folder: Path) -> ModelIdentity:
         CheckpointError: The folder is missing or damaged.
     """
     path = folder / MODEL_FILE
-    metadata = _checked_header(path)
+    metadata = read_metadata(path)
     if is_ensemble(folder):
         architecture = read_ensemble(folder).architecture
     else:
@@ -190,7 +189,7 @@ def model_identity(folder: Path) -> ModelIdentity:
         if not architecture:  # weights from elsewhere; only the network itself can tell
             trial = read_spec(folder).trial
             architecture = architecture_hash(build_network(trial, load_weights=False), trial)
-    return ModelIdentity(weights_sha256=_file_sha256(path), architecture=architecture)
+    return ModelIdentity(weights_sha256=file_sha256(path), architecture=architecture)
 
 
 def describe_model(folder: Path) -> str:
@@ -228,7 +227,7 @@ def _joined(
                 reference=member.reference,
                 uid=member.uid,
                 epoch=member.epoch,
-                weights_sha256=_file_sha256(member.folder / MODEL_FILE),
+                weights_sha256=file_sha256(member.folder / MODEL_FILE),
                 architecture=architecture_hash(network, spec.trial),
                 spec=spec,
             )
@@ -238,31 +237,3 @@ def _joined(
     except ValidationError as error:
         message = error.errors()[0]["msg"].removeprefix("Value error, ")
         raise CheckpointError(f"these members make no ensemble: {message}") from error
-
-
-def _checked_header(path: Path) -> dict[str, str]:
-    """Metadata of a safetensors file whose header is not longer than `read_tensors` takes."""
-    try:
-        with path.open("rb") as file:
-            prefix = file.read(8)
-        if len(prefix) < 8 or struct.unpack("<Q", prefix)[0] > _MAX_HEADER_BYTES:
-            raise CheckpointError(
-                f"{path}: the header of its tensors is cut, or longer than {_MAX_HEADER_BYTES} bytes; use "
-                "another checkpoint, or fewer members"
-            )
-        with safe_open(path, framework="pt", device="cpu") as stored:
-            return dict(stored.metadata() or {})
-    except OSError as error:
-        reason = error.strerror or type(error).__name__
-        raise CheckpointError(f"{path}: cannot be read ({reason}); is this a checkpoint folder?") from error
-    except (SafetensorError, ValueError) as error:
-        raise CheckpointError(f"{path}: is damaged ({first_line(error)}); use another checkpoint") from error
-
-
-def _file_sha256(path: Path) -> str:
-    try:
-        with path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
-    except OSError as error:
-        reason = error.strerror or type(error).__name__
-        raise CheckpointError(f"{path}: cannot be read ({reason}); is this a checkpoint folder?") from error

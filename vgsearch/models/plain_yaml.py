@@ -1,4 +1,4 @@
-"""Reading a small YAML file that a program wrote: plain values only, no aliases, capped in size."""
+"""Reading the small text files of a checkpoint: capped in size, of YAML plain values only and no aliases."""
 
 from __future__ import annotations
 
@@ -19,20 +19,30 @@ def read_plain_yaml(path: Path) -> Any:
     Raises:
         CheckpointError: The file is missing, too large, no YAML, or holds tags, aliases or deep nesting.
     """
+    text = read_small_text(path)
     try:
-        with path.open("rb") as file:
-            content = file.read(MAX_BYTES + 1)
-    except OSError as error:
-        reason = error.strerror or type(error).__name__
-        raise CheckpointError(f"{path}: cannot be read ({reason}); is this a checkpoint folder?") from error
-    if len(content) > MAX_BYTES:
-        raise CheckpointError(f"{path}: is larger than {MAX_BYTES} bytes; it is no checkpoint file")
-    try:
-        return yaml.load(content.decode("utf-8"), Loader=_PlainLoader)
+        return yaml.load(text, Loader=_PlainLoader)
     except (yaml.YAMLError, ValueError, RecursionError) as error:
         raise CheckpointError(
             f"{path}: is damaged ({type(error).__name__}); use another checkpoint"
         ) from error
+
+
+def read_small_text(path: Path) -> str:
+    """Read a UTF-8 text of at most 4 MiB.
+
+    Raises:
+        CheckpointError: The file is missing, too large, or no such text.
+    """
+    try:
+        with path.open("rb") as file:
+            content = file.read(MAX_BYTES + 1)
+        if len(content) > MAX_BYTES:
+            raise CheckpointError(f"{path}: is larger than {MAX_BYTES} bytes; it is no checkpoint file")
+        return content.decode("utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        reason = getattr(error, "strerror", None) or type(error).__name__
+        raise CheckpointError(f"{path}: cannot be read ({reason}); is this a checkpoint folder?") from error
 
 
 class _PlainLoader(yaml.SafeLoader):

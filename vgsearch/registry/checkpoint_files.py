@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import shutil
 import tempfile
@@ -10,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from vgsearch.errors import CheckpointError, RegistryError, StorageError
+from vgsearch.models.file_hash import file_sha256
 
 WEIGHTS_FILE = "model.safetensors"
 REQUIRED_FILES = (WEIGHTS_FILE, "trial.yaml", "metrics.json")
@@ -34,19 +34,6 @@ def recorded_files(checkpoint: Path) -> list[Path]:
     there = [name for name in OPTIONAL_FILES if (checkpoint / name).is_file()]
     names = [*REQUIRED_FILES, *there]
     return [checkpoint / name for name in names] + sorted(checkpoint.glob("*.npz"))
-
-
-def file_sha256(path: Path) -> str:
-    """Hash the bytes of one file, as hex.
-
-    Raises:
-        CheckpointError: It cannot be read.
-    """
-    try:
-        with path.open("rb") as stream:
-            return hashlib.file_digest(stream, "sha256").hexdigest()
-    except OSError as error:
-        raise CheckpointError(f"cannot read {path}: {error.strerror or error}") from error
 
 
 def check_recorded(folder: Path, weights_sha256: str) -> Path:

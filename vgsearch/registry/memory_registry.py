@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import cast
 
 from vgsearch.errors import RegistryError
+from vgsearch.models.file_hash import file_sha256
 from vgsearch.registry.checkpoint_files import (
     WEIGHTS_FILE,
     check_recorded,
     copy_recorded,
-    file_sha256,
     recorded_files,
 )
 from vgsearch.registry.memory_runs import MemoryRun, artifact_paths, checked, with_prefix

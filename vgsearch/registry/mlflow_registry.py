@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from vgsearch.errors import RegistryError
+from vgsearch.models.file_hash import file_sha256
 from vgsearch.registry import mlflow_runs as runs
 from vgsearch.registry.checkpoint_files import (
     WEIGHTS_FILE,
     copy_recorded,
-    file_sha256,
     recorded_files,
 )
 from vgsearch.registry.mlflow_import import file_transfer
