@@ -148,6 +148,11 @@ def test_a_searched_power_of_the_pooling_is_refused(tmp_path, pooling, line):
     assert found_by(tmp_path, text.replace("{branch: {}}", "{}")) == []
 
 
+def test_a_file_with_both_is_refused_with_its_line(problems):
+    (problem,) = problems("search: {branch: {}}\ntrial:\n  pooling: {p: !uniform [2, 4]}\n")
+    assert "trial.pooling.p: cannot be searched beside search.branch" in problem
+
+
 @pytest.mark.parametrize("pooling", ["{p: 3}", "{}", "null", "{p: wrong}"])
 def test_one_power_is_fine_and_what_the_schema_refuses_is_left_to_it(tmp_path, pooling):
     assert found_by(tmp_path, f"search: {{branch: {{}}}}\ntrial:\n  pooling: {pooling}\n") == []

@@ -18,7 +18,7 @@ from vgsearch.config.schema import Shape
 from vgsearch.config.search import EvalConfig
 from vgsearch.config.source import read_text
 from vgsearch.config.strict import Strict
-from vgsearch.config.tree import Node, Place, plain, unwrap
+from vgsearch.config.tree import Node, Place, plain, searched_nodes, unwrap
 from vgsearch.config.truth_values import check_truth_values
 from vgsearch.config.wording import show
 from vgsearch.config.yaml_tags import parse_yaml
@@ -100,7 +100,8 @@ def load_combination(
     for source, override in enumerate(overrides, start=1):
         root, found = apply_override(root, override, source, model)
         problems += found
-    problems += _searched(root, ())
+    text_of_searched = "takes one value here, not a range or a choice; write the value"
+    problems += [Problem(node.place, keys, text_of_searched) for keys, node in searched_nodes(root)]
     raise_problems(problems)
     problems += check_truth_values(root, Shape((model,)))
     settings: Model | None = None
@@ -114,16 +115,3 @@ def load_combination(
         problems += check(root, settings)
     raise_problems(problems)
     return CombinationDocument(settings, text, path, tuple(overrides), root)
-
-
-def _searched(node: Node, keys: tuple[str, ...]) -> list[Problem]:
-    """Every range and choice: a combination decides nothing by search."""
-    if node.is_searched:
-        return [Problem(node.place, keys, "takes one value here, not a range or a choice; write the value")]
-    if isinstance(node.content, dict):
-        items = list(node.content.items())
-    elif isinstance(node.content, list):
-        items = [(str(i), child) for i, child in enumerate(node.content)]
-    else:
-        items = []
-    return [problem for key, child in items for problem in _searched(child, (*keys, key))]

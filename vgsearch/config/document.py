@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 
 from pydantic import ValidationError
 
+from vgsearch.config.branch_checks import check_branch
 from vgsearch.config.checks import (
     check_backbones,
     check_domain,
@@ -26,7 +27,7 @@ from vgsearch.config.source import read_text
 from vgsearch.config.space import Scalar, Space, Suggest
 from vgsearch.config.start_with import read_start_with
 from vgsearch.config.strict import Strict
-from vgsearch.config.tree import Node, Place, find, plain, unwrap, variants
+from vgsearch.config.tree import Node, Place, find, plain, searched_nodes, unwrap, variants
 from vgsearch.config.trial import TrialConfig
 from vgsearch.config.truth_values import check_truth_values
 from vgsearch.config.weight_files import check_weights, with_absolute_weights
@@ -154,7 +155,7 @@ def load_document(
     root = _with_empty_sections(root)
     if data_root is not None:
         root = with_absolute_weights(root, data_root)
-    problems += _searched_outside_trial(root, ())
+    problems += _searched_outside_trial(root)
 
     decided = variants(root)
     for variant in decided:
@@ -164,6 +165,7 @@ def load_document(
         except ValidationError as error:
             problems += explain(error, SearchFile, variant)
     problems += _cross_checks(decided, data_root)
+    problems += check_branch(decided)
     search = _read(SearchConfig, plain(decided[0]).get("search", {}))
     if search is not None:
         problems += check_sampler(root, search)
@@ -202,20 +204,13 @@ def _with_empty_sections(root: Node) -> Node:
     return Node(content, root.place)
 
 
-def _searched_outside_trial(node: Node, keys: tuple[str, ...]) -> list[Problem]:
-    if keys == ("trial",) and not node.is_searched:
-        return []
-    if node.is_searched:
-        where = "the section itself must be a mapping" if keys == ("trial",) else "write one value"
-        text = f"only values inside trial can be searched; {where}"
-        return [Problem(node.place, keys, text)]
-    if isinstance(node.content, dict):
-        items = list(node.content.items())
-    elif isinstance(node.content, list):
-        items = [(str(i), child) for i, child in enumerate(node.content)]
-    else:
-        items = []
-    return [problem for key, child in items for problem in _searched_outside_trial(child, (*keys, key))]
+def _searched_outside_trial(root: Node) -> list[Problem]:
+    found = []
+    for keys, node in searched_nodes(root):
+        if keys[:1] != ("trial",) or keys == ("trial",):
+            where = "the section itself must be a mapping" if keys == ("trial",) else "write one value"
+            found.append(Problem(node.place, keys, f"only values inside trial can be searched; {where}"))
+    return found
 
 
 def _cross_checks(decided: Sequence[Node], data_root: Path | None) -> list[Problem]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, TypeAlias
 
@@ -100,6 +100,18 @@ def at(node: Node, keys: Sequence[str]) -> Node | None:
             return None
         node = node.content[key]
     return node
+
+
+def searched_nodes(node: Node, keys: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Node]]:
+    """Every range and choice with its keys, in reading order; what lies inside a choice is part of it."""
+    if node.is_searched:
+        yield keys, node
+    elif isinstance(node.content, dict):
+        for key, child in node.content.items():
+            yield from searched_nodes(child, (*keys, key))
+    elif isinstance(node.content, list):
+        for i, child in enumerate(node.content):
+            yield from searched_nodes(child, (*keys, str(i)))
 
 
 def variants(node: Node) -> list[Node]:
