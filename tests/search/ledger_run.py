@@ -8,10 +8,10 @@ import signal
 from vgsearch.config.document import load_document
 from vgsearch.registry.mlflow_registry import MlflowRegistry
 from vgsearch.registry.spool import SpooledRegistry
-from vgsearch.search.driver import search_identity
 from vgsearch.search.ledger import Ledger
 from vgsearch.search.memory import Holding
 from vgsearch.search.messages import WorkerMessage
+from vgsearch.search.opening import search_identity
 from vgsearch.search.study import DETERMINISTIC, NUM_TRIALS, WALL_S, WARM_START, Study, journal_path
 
 CLIENT_WRITES = (

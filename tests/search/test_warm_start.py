@@ -12,7 +12,7 @@ from vgsearch.config.document import load_document
 from vgsearch.config.trial import TrialConfig
 from vgsearch.errors import SearchError
 from vgsearch.registry.memory_registry import MemoryRegistry
-from vgsearch.search.driver import search_identity
+from vgsearch.search.opening import search_identity
 from vgsearch.search.study import Study, read_trials
 from vgsearch.search.warm_start import params_of, read_warm_start, warm_trials
 

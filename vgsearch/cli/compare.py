@@ -8,7 +8,15 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.console import Console
 
-from vgsearch.cli.options import DEFAULT_DATA_ROOT, DEFAULT_HOME, DataRoot, Home
+from vgsearch.cli.options import (
+    DEFAULT_DATA_ROOT,
+    DEFAULT_HOME,
+    MODEL_HELP,
+    BatchSize,
+    DataRoot,
+    Home,
+    UseStore,
+)
 
 if TYPE_CHECKING:
     from vgsearch.cli.compared_model import ComparedModel, Found
@@ -16,13 +24,10 @@ if TYPE_CHECKING:
     from vgsearch.reporting.comparison import SplitComparison
 
 _SELECTION = "A model that was chosen by a selection split looks better there than on new photos."
-_MODEL_HELP = (
-    "A checkpoint folder, runs:/ID, models:/NAME@ALIAS or models:/NAME/VERSION; soups and ensembles too."
-)
 
 
 def compare(
-    a: Annotated[str, typer.Argument(metavar="A", help=_MODEL_HELP)],
+    a: Annotated[str, typer.Argument(metavar="A", help=MODEL_HELP)],
     b: Annotated[str, typer.Argument(metavar="B", help="The other one; differences are B minus A.")],
     on: Annotated[
         list[str] | None,
@@ -47,18 +52,12 @@ def compare(
     resize_px: Annotated[
         int | None, typer.Option(min=16, help="Shorter side at scoring, for both; default as in each.")
     ] = None,
-    batch_size: Annotated[int | None, typer.Option(min=1, help="Images at once.")] = None,
+    batch_size: BatchSize = None,
     positive_distance_m: Annotated[
         float | None,
         typer.Option(min=0.01, help="A database image this near is right; default as A trained."),
     ] = None,
-    use_store: Annotated[
-        bool,
-        typer.Option(
-            "--store/--no-store",
-            help="Read descriptors from HOME/descriptors and keep new ones there, or leave it alone.",
-        ),
-    ] = True,
+    use_store: UseStore = True,
     home: Home = DEFAULT_HOME,
     data_root: DataRoot = DEFAULT_DATA_ROOT,
 ) -> None:

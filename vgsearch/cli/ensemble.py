@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from vgsearch.cli.options import DEFAULT_HOME, Home, Overrides
+from vgsearch.cli.options import DEFAULT_HOME, AllowTestSelection, Home, Overrides
 
 
 def ensemble(
@@ -20,13 +20,7 @@ def ensemble(
         str | None,
         typer.Option("--alias", metavar="NAME", help="The version's alias; else the file's."),
     ] = None,
-    allow_test_selection: Annotated[
-        bool,
-        typer.Option(
-            "--allow-test-selection",
-            help="Let a criterion read a test split; the version is tagged so for ever.",
-        ),
-    ] = False,
+    allow_test_selection: AllowTestSelection = False,
     home: Home = DEFAULT_HOME,
 ) -> None:
     """Make one model of several by fusing their descriptors, and record it as a version.

@@ -8,7 +8,15 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.console import Console
 
-from vgsearch.cli.options import DEFAULT_DATA_ROOT, DEFAULT_HOME, DataRoot, Home
+from vgsearch.cli.options import (
+    DEFAULT_DATA_ROOT,
+    DEFAULT_HOME,
+    MODEL_HELP,
+    BatchSize,
+    DataRoot,
+    Home,
+    UseStore,
+)
 
 if TYPE_CHECKING:
     from vgsearch.cli.named_model import NamedModel
@@ -20,11 +28,7 @@ if TYPE_CHECKING:
 def evaluate(
     checkpoint: Annotated[
         str,
-        typer.Argument(
-            metavar="CHECKPOINT",
-            help="A checkpoint folder, runs:/ID, models:/NAME@ALIAS or models:/NAME/VERSION; soups and "
-            "ensembles too.",
-        ),
+        typer.Argument(metavar="CHECKPOINT", help=MODEL_HELP),
     ],
     on: Annotated[
         list[str],
@@ -37,20 +41,14 @@ def evaluate(
     resize_px: Annotated[
         int | None, typer.Option(min=16, help="Shorter side at scoring; default as in the checkpoint.")
     ] = None,
-    batch_size: Annotated[int | None, typer.Option(min=1, help="Images at once.")] = None,
+    batch_size: BatchSize = None,
     positive_distance_m: Annotated[
         float | None, typer.Option(min=0.01, help="A database image this near is right; default as trained.")
     ] = None,
     save: Annotated[
         Path | None, typer.Option(help="Folder for the per-query results, one .npz for each split.")
     ] = None,
-    use_store: Annotated[
-        bool,
-        typer.Option(
-            "--store/--no-store",
-            help="Read descriptors from HOME/descriptors and keep new ones there, or leave it alone.",
-        ),
-    ] = True,
+    use_store: UseStore = True,
     home: Home = DEFAULT_HOME,
     data_root: DataRoot = DEFAULT_DATA_ROOT,
 ) -> None:

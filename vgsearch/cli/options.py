@@ -32,3 +32,21 @@ Overrides = Annotated[
 SpaceFile = Annotated[
     Path, typer.Argument(metavar="FILE", help="A search space, e.g. search_spaces/demo.yaml.")
 ]
+MODEL_HELP = (
+    "A checkpoint folder, runs:/ID, models:/NAME@ALIAS or models:/NAME/VERSION; soups and ensembles too."
+)
+BatchSize = Annotated[int | None, typer.Option(min=1, help="Images at once.")]
+UseStore = Annotated[
+    bool,
+    typer.Option(
+        "--store/--no-store",
+        help="Read descriptors from HOME/descriptors and keep new ones there, or leave it alone.",
+    ),
+]
+AllowTestSelection = Annotated[
+    bool,
+    typer.Option(
+        "--allow-test-selection",
+        help="Let a criterion read a test split; the version is tagged selected_on_test for ever.",
+    ),
+]

@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 import typer
 from rich.console import Console
 
-from vgsearch.cli.options import DEFAULT_HOME, Home, Overrides
+from vgsearch.cli.options import DEFAULT_HOME, AllowTestSelection, Home, Overrides
 
 Method = Literal["greedy", "uniform", "interpolate", "model_stock", "greedy_weighted"]
 
@@ -86,13 +86,7 @@ def soup(
     alias: Annotated[
         str | None, typer.Option("--alias", metavar="NAME", help="Alias of the version; default soup.")
     ] = None,
-    allow_test_selection: Annotated[
-        bool,
-        typer.Option(
-            "--allow-test-selection",
-            help="Let a criterion read a test split; the version is tagged selected_on_test for ever.",
-        ),
-    ] = False,
+    allow_test_selection: AllowTestSelection = False,
     overrides: Overrides = None,
     home: Home = DEFAULT_HOME,
 ) -> None:

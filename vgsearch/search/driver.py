@@ -2,46 +2,34 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from vgsearch.config.document import SearchDocument
 from vgsearch.config.sampler_checks import sampler_remarks
 from vgsearch.config.search import DataConfig
-from vgsearch.errors import RegistryError, SearchError, StorageError
+from vgsearch.errors import RegistryError
 from vgsearch.registry.protocol import Recorder
 from vgsearch.registry.scored_tests import TESTED_TAG
 from vgsearch.retrieval.recall import RetrievalResult
-from vgsearch.search.cluster import live_nodes, ray_session
-from vgsearch.search.constraints import check_repeatable
+from vgsearch.search.cluster import ray_session
 from vgsearch.search.events import Watcher, nobody
 from vgsearch.search.final_looks import FinalLooks, ScoredChampion
 from vgsearch.search.finalists import Finalist
 from vgsearch.search.interrupts import Interrupted, Interruption, winding_down
-from vgsearch.search.ledger import EXTENDABLE, Ledger
+from vgsearch.search.ledger import Ledger
 from vgsearch.search.memory import Holding
 from vgsearch.search.node_check import check_nodes
+from vgsearch.search.opening import open_study
 from vgsearch.search.outcome import TrialOutcome, trial_outcomes
 from vgsearch.search.plan import end_of_search
 from vgsearch.search.provenance import changes_since, gather, this_node
 from vgsearch.search.resources import Demand, Node, decide_demand
-from vgsearch.search.study import (
-    DETERMINISTIC,
-    ENDED,
-    FILE_TRIALS,
-    NUM_TRIALS,
-    PROVENANCE,
-    UID,
-    WALL_S,
-    WARM_START,
-    Study,
-)
-from vgsearch.search.warm_start import WarmStart, read_warm_start
+from vgsearch.search.study import ENDED, PROVENANCE, UID, Study
+from vgsearch.search.tune_run import TuneRun
 
 _Scores = tuple[Mapping[str, RetrievalResult], Mapping[str, RetrievalResult], FinalLooks]
 
@@ -110,14 +98,16 @@ def run_search(
         ResourceError: no node can hold a trial, or one does not see the folders.
     """
     started = time.monotonic()
-    if deterministic:
-        _check_repeatable(document)
-    study = (
-        _resume(document, data, home, deterministic=deterministic, warm_start=warm_start)
-        if resume
-        else _create(document, data, home, deterministic=deterministic, warm_start=warm_start, say=say)
+    study = open_study(
+        document,
+        data,
+        home,
+        resume=resume,
+        deterministic=deterministic,
+        warm_start=warm_start,
+        trials_in_file=trials_in_file,
+        say=say,
     )
-    study.set_setting(FILE_TRIALS, trials_in_file or document.search.num_trials)
     interruption = Interruption(say)
     interrupted = False
     scores: _Scores = ({}, {}, {})
@@ -141,7 +131,7 @@ def run_search(
             try:
                 _record_provenance(registry, ledger.search_run, study, gather(document, data, hardware))
                 is_cluster = len(nodes) > 1
-                run = _Run(ledger, demand, document, home, beat_and_keep_time, interruption, is_cluster)
+                run = TuneRun(ledger, demand, document, home, beat_and_keep_time, interruption, is_cluster)
                 _search(run, say)
                 interruption.check()
                 scores = _finale(ledger, demand, registry, home, beat_and_keep_time, say, interruption)
@@ -179,66 +169,6 @@ def run_search(
         study.close()
 
 
-def search_identity(document: SearchDocument, data: DataConfig) -> dict[str, Any]:
-    """What must not change between a search and its continuation; see `EXTENDABLE` for what may."""
-    return {
-        "trial": json.loads(document.space.to_json()),
-        "data": data.model_dump(mode="json"),
-        "eval": document.eval.model_dump(mode="json"),
-        "search": document.search.model_dump(mode="json", exclude=set(EXTENDABLE)),
-    }
-
-
-def _create(
-    document: SearchDocument,
-    data: DataConfig,
-    home: Path,
-    *,
-    deterministic: bool,
-    warm_start: str | None,
-    say: Callable[[str], None],
-) -> Study:
-    identity = search_identity(document, data)
-    warm: WarmStart | None = None
-    if warm_start is not None:
-        warm = read_warm_start(home, warm_start, document, identity)
-        for sentence in warm.sentences():
-            say(sentence)
-    settings = {
-        NUM_TRIALS: document.search.num_trials,
-        DETERMINISTIC: deterministic,
-        WALL_S: 0,
-        WARM_START: None if warm is None else warm.to_attribute(),
-    }
-    return Study.create(home, document.name, identity, settings)
-
-
-def _resume(
-    document: SearchDocument, data: DataConfig, home: Path, *, deterministic: bool, warm_start: str | None
-) -> Study:
-    study = Study.resume(home, document.name)
-    try:
-        _check_unchanged(study.identity, search_identity(document, data), document)
-        if warm_start is not None:
-            raise SearchError(
-                f"--warm-start is for a new search, and {document.name!r} exists: leave it out to resume "
-                f"(what the search was started with is kept), or start another with --set name=NAME"
-            )
-        began_so = bool(study.setting(DETERMINISTIC, False))
-        if deterministic and not began_so:
-            raise SearchError(
-                f"search {document.name!r} began without --deterministic and cannot be made to repeat itself "
-                f"now: resume it without, or start another with --set name=NAME"
-            )
-        if began_so:
-            _check_repeatable(document)
-        study.set_setting(NUM_TRIALS, document.search.num_trials)
-    except BaseException:
-        study.close()
-        raise
-    return study
-
-
 def _record_provenance(registry: Recorder, run_id: str, study: Study, files: Mapping[str, bytes]) -> None:
     """Record where the search comes from; a resume adds what has changed since."""
     update = changes_since(study.setting(PROVENANCE), files)
@@ -247,52 +177,12 @@ def _record_provenance(registry: Recorder, run_id: str, study: Study, files: Map
     study.set_setting(PROVENANCE, update.state)
 
 
-def _check_repeatable(document: SearchDocument) -> None:
-    budget = document.search.budget
-    in_time = budget.wall_hours is not None or budget.gpu_hours is not None
-    check_repeatable(document.search.constraints, budget_in_time=in_time)
-
-
 def _hardware(nodes: Sequence[Node], data: DataConfig, home: Path) -> list[Mapping[str, object]]:
     """The hardware of every node; where there are several, each is also asked whether it sees the folders."""
     return check_nodes(nodes, data, home) if len(nodes) > 1 else [this_node()]
 
 
-def _check_unchanged(before: Mapping[str, Any], now: Mapping[str, Any], document: SearchDocument) -> None:
-    differences = document.space.differences(json.dumps(before["trial"]))
-    for section in ("data", "eval", "search"):
-        for key in sorted(set(before[section]) | set(now[section])):
-            was, is_now = before[section].get(key), now[section].get(key)
-            if was != is_now:
-                differences.append(f"{section}.{key} was {was!r}, is now {is_now!r}")
-    if differences:
-        raise SearchError(
-            f"{document.source} has changed since search {document.name!r} began, so it cannot be resumed "
-            f"({'; '.join(differences)}): restore it, or start another search with --set name=NAME"
-        )
-
-
-@dataclass(frozen=True)
-class _Run:
-    """What it takes to run the ledger's trials."""
-
-    ledger: Ledger
-    demand: Demand
-    document: SearchDocument
-    home: Path
-    beat: Callable[[], None]
-    interruption: Interruption
-    is_cluster: bool
-
-    def at_once(self) -> int:
-        """How many trials may run now: as many as fit the nodes that are up, or fewer if the user says so."""
-        if self.ledger.is_deterministic:
-            return 1
-        fitting = max(1, self.demand.capacity(live_nodes()))
-        return min(fitting, self.document.resources.max_concurrent or fitting)
-
-
-def _search(run: _Run, say: Callable[[str], None]) -> None:
+def _search(run: TuneRun, say: Callable[[str], None]) -> None:
     """Run the trials, and after them the finalists' repeats."""
     ledger = run.ledger
     if ledger.num_to_run:
@@ -307,7 +197,7 @@ def _search(run: _Run, say: Callable[[str], None]) -> None:
         if ledger.stops_nobody:
             name = run.document.search.scheduler.name
             say(f"{name} stops nobody: search.scheduler.grace_epochs is not below trial.epochs")
-        _run_trials(run)
+        run.run_trials()
     run.interruption.check()
     if ledger.cut_short_by:
         say(ledger.cut_short_by)
@@ -319,64 +209,7 @@ def _search(run: _Run, say: Callable[[str], None]) -> None:
         say(f"{missing} repeats of the finalists are left out; a larger budget and --resume adds them")
         return
     say(f"{missing} repeats to run: the best {finalists.top} on {finalists.seeds} seeds each")
-    _run_trials(run)
-
-
-def _run_trials(run: _Run) -> None:
-    """Run the ledger's trials through Tune, until they are done or a signal cuts them short."""
-    from ray import tune
-
-    from vgsearch.search.trial_actor import TrialActor
-    from vgsearch.search.tune_adapter import (
-        Desk,
-        DeskStopper,
-        Heartbeat,
-        LedgerScheduler,
-        LedgerSearcher,
-    )
-
-    desk = Desk(run.ledger, run.interruption, run.at_once)
-    trials = run.home / "trials"
-    try:
-        trials.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise StorageError(f"cannot write {trials}: {error.strerror}; choose another --home") from error
-    name = f"{run.document.name}-{time.strftime('%Y%m%d-%H%M%S')}-{time.time_ns() % 1000:03d}"
-    tuner = tune.Tuner(
-        tune.with_resources(TrialActor, {"cpu": run.demand.cpus, "gpu": run.demand.gpus}),
-        param_space={
-            "trials": str(trials),
-            "threads": run.demand.threads,
-            "loader_threads": run.document.resources.loader_threads,
-            "processes": run.demand.processes,
-            "gpus": run.demand.gpus,
-            "is_cluster": run.is_cluster,
-            "run": name,
-        },
-        tune_config=tune.TuneConfig(
-            search_alg=LedgerSearcher(desk),
-            scheduler=LedgerScheduler(desk),
-            num_samples=run.ledger.most_to_hand_out,
-            reuse_actors=True,
-            trial_name_creator=lambda trial: str(trial.config["uid"]),
-            trial_dirname_creator=lambda trial: str(trial.config["uid"]),
-        ),
-        run_config=tune.RunConfig(
-            name=name,
-            storage_path=str(run.home / "ray"),
-            stop=DeskStopper(desk),
-            callbacks=[Heartbeat(run.beat)],
-            failure_config=tune.FailureConfig(max_failures=-1),
-            # The trainer writes its own checkpoints; Tune would ask the actor for another at the end.
-            checkpoint_config=tune.CheckpointConfig(checkpoint_frequency=0, checkpoint_at_end=False),
-            verbose=0,
-        ),
-    )
-
-    if not run.interruption.requested:
-        tuner.fit()
-    if desk.fatal is not None:
-        raise desk.fatal
+    run.run_trials()
 
 
 def _finale(
