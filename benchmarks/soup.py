@@ -40,11 +40,11 @@ from vgsearch.ensembling.calibration import CalibrationImages
 from vgsearch.ensembling.criterion import Criterion
 from vgsearch.ensembling.image_cache import CachedBatches
 from vgsearch.ensembling.pixel_file import PixelFile
-from vgsearch.ensembling.soup_brewing import MeanBrew
 from vgsearch.ensembling.soup_choice import Choice
 from vgsearch.ensembling.soup_greedy import greedy_soup
-from vgsearch.ensembling.soup_kitchen import Kitchen, RecalibrateBn
-from vgsearch.ensembling.tasting import ValPass
+from vgsearch.ensembling.soup_maker import RecalibrateBn, SoupMaker
+from vgsearch.ensembling.soup_mixing import MeanMixing
+from vgsearch.ensembling.val_pass import ValPass
 from vgsearch.models.checkpoint import load_network
 from vgsearch.models.precision import pick_device, resolve_scoring_precision
 from vgsearch.retrieval.batch_plan import plan_batches
@@ -98,10 +98,10 @@ def passes(root: Path, iterations: int) -> None:
             early_drop=early_drop,
         )
 
-    def new_kitchen(val_pass: ValPass, recalibrate_bn: RecalibrateBn, order: list[int]) -> Kitchen:
-        return Kitchen(
+    def new_maker(val_pass: ValPass, recalibrate_bn: RecalibrateBn, order: list[int]) -> SoupMaker:
+        return SoupMaker(
             network,
-            MeanBrew([files[i] for i in order]),
+            MeanMixing([files[i] for i in order]),
             val_pass,
             recalibrate_bn=recalibrate_bn,
             calibration=calibration,
@@ -123,8 +123,8 @@ def passes(root: Path, iterations: int) -> None:
         # A search has recorded what each is worth alone; here it has to be found out.
         val_pass = new_pass(False)
         stack.callback(val_pass.close)
-        kitchen = new_kitchen(val_pass, "off", list(range(len(files))))
-        alone = [kitchen.taste([(i, 1.0)]) for i in range(len(files))]
+        maker = new_maker(val_pass, "off", list(range(len(files))))
+        alone = [maker.try_soup([(i, 1.0)]) for i in range(len(files))]
         order = sorted(range(len(files)), key=lambda i: -alone[i].value)
         singles = [alone[i] for i in order]
         print(
@@ -136,14 +136,14 @@ def passes(root: Path, iterations: int) -> None:
         for early_drop, recalibrate_bn in sides:
             val_pass = new_pass(early_drop)
             stack.callback(val_pass.close)
-            kitchen = new_kitchen(val_pass, recalibrate_bn, order)
-            choice = greedy_soup(singles, kitchen.taste)
-            report_passes(choice, val_pass, kitchen, early_drop, recalibrate_bn)
+            maker = new_maker(val_pass, recalibrate_bn, order)
+            choice = greedy_soup(singles, maker.try_soup)
+            report_passes(choice, val_pass, maker, early_drop, recalibrate_bn)
         # The rule saves the more, the better the soup is that has to be beaten.
         val_pass = new_pass(True)
         stack.callback(val_pass.close)
-        kitchen = new_kitchen(val_pass, "off", order)
-        parts = [kitchen.taste([(len(order) - 1, 1.0)], floor).part for floor in FLOORS]
+        maker = new_maker(val_pass, "off", order)
+        parts = [maker.try_soup([(len(order) - 1, 1.0)], floor).part for floor in FLOORS]
         print(
             f"  the worst of them (R@1 {singles[-1].value:.1f}) against a soup of R@1 "
             + ", ".join(f"{floor:.0f}: {part:.0%}" for floor, part in zip(FLOORS, parts, strict=True))
@@ -153,18 +153,18 @@ def passes(root: Path, iterations: int) -> None:
 
 
 def report_passes(
-    choice: Choice, val_pass: ValPass, kitchen: Kitchen, early_drop: bool, recalibrate_bn: RecalibrateBn
+    choice: Choice, val_pass: ValPass, maker: SoupMaker, early_drop: bool, recalibrate_bn: RecalibrateBn
 ) -> None:
     """Print what one greedy soup described, with the pass for the soup that is kept."""
     count = len(choice.steps)
     most = count * (2 if recalibrate_bn == "auto" else 1)
     spent = val_pass.num_described / val_pass.num_images + 1
-    given_up = [f"{step.tasted.part:.0%}" for step in choice.steps if step.tasted.results is None]
+    given_up = [f"{step.tried.part:.0%}" for step in choice.steps if step.tried.results is None]
     print(
         f"  early drop {'on ' if early_drop else 'off'}, BatchNorm {recalibrate_bn:<4}: {spent:.2f} passes "
-        f"(at most {most}), {val_pass.num_decoded} images decoded, {kitchen.num_calibrations} BatchNorm "
+        f"(at most {most}), {val_pass.num_decoded} images decoded, {maker.num_calibrations} BatchNorm "
         f"passes; given up after {', '.join(given_up) or '-'}; {len(choice.recipe)} taken, "
-        f"R@1 {choice.tasted.value:.1f}",
+        f"R@1 {choice.tried.value:.1f}",
         flush=True,
     )
 
@@ -195,7 +195,7 @@ def ingredients(root: Path, iterations: int) -> tuple[DataConfig, list[Path]]:
         iterations_per_epoch=iterations,
         lr=1e-3,
     )
-    spec = TrialSpec(search="bench", uid="bench-0", trial=trial, data=data)
+    spec = TrialSpec(search="setup", uid="setup-0", trial=trial, data=data)
     with Trainer(spec, root / "trial") as trainer:
         checkpoint = trainer.train_epoch().checkpoint
     network = load_network(checkpoint)

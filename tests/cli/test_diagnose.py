@@ -18,7 +18,7 @@ from vgsearch.config.trial import TrialConfig
 from vgsearch.data.retrieval_set import load_retrieval_set
 from vgsearch.ensembling.candidates import Candidate
 from vgsearch.ensembling.criterion import Criterion
-from vgsearch.ensembling.tasting import Tasted
+from vgsearch.ensembling.val_pass import TriedSoup
 from vgsearch.errors import ConfigError, RegistryError
 from vgsearch.models.checkpoint import load_network, save_checkpoint
 from vgsearch.models.network import build_network
@@ -87,7 +87,7 @@ def plain(pot, sets):
     """Scores a mix the plain way: weights added up one by one, every photo decoded anew."""
     recipes = []
 
-    def taste(recipe, floor):
+    def try_soup(recipe, floor):
         assert floor is None
         recipes.append(recipe)
         states = [(load_file(pot[i].folder / "model.safetensors"), part) for i, part in recipe]
@@ -98,37 +98,37 @@ def plain(pot, sets):
         network = build_network(pot[0].spec.trial, load_weights=False)
         network.load_state_dict(mixed)
         results = score(network, sets)
-        return Tasted(CRITERION.percent(results), results)
+        return TriedSoup(CRITERION.percent(results), results)
 
-    taste.recipes = recipes
-    return taste
+    try_soup.recipes = recipes
+    return try_soup
 
 
 @pytest.fixture
 def constant(pot):
     """Scores every mix as the first model, for tests that are not about scores."""
-    tasted = Tasted(CRITERION.percent(pot[0].results), pot[0].results)
+    tried = TriedSoup(CRITERION.percent(pot[0].results), pot[0].results)
     recipes = []
 
-    def taste(recipe, floor):
+    def try_soup(recipe, floor):
         recipes.append(recipe)
-        return tasted
+        return tried
 
-    taste.recipes = recipes
-    return taste
+    try_soup.recipes = recipes
+    return try_soup
 
 
 @pytest.fixture
 def diagnose(pot, tmp_path):
     """Diagnose the pot in 80 columns; gives what was printed, and the plot."""
 
-    def run(taste, *, candidates=pot, others=(), criterion=CRITERION, **options):
+    def run(try_soup, *, candidates=pot, others=(), criterion=CRITERION, **options):
         console = Console(width=80, file=io.StringIO())
         path = diagnose_soup(
             candidates,
             others,
-            [Tasted(CRITERION.percent(each.results), each.results) for each in candidates],
-            taste,
+            [TriedSoup(CRITERION.percent(each.results), each.results) for each in candidates],
+            try_soup,
             criterion,
             search="grl",
             home=tmp_path,
@@ -192,14 +192,14 @@ def test_a_pot_of_several_searches_names_them(diagnose, pot, constant):
 
 
 def test_a_broken_mix_has_no_right_query(diagnose):
-    text, _ = diagnose(lambda recipe, floor: Tasted(0.0, is_broken=True), num_points=3, top_k=1)
+    text, _ = diagnose(lambda recipe, floor: TriedSoup(0.0, is_broken=True), num_points=3, top_k=1)
     (line,) = [line for line in text.splitlines() if line.startswith("v1 - v2") and len(line.split()) == 6]
     assert line.split()[4] == "0.0"
 
 
 def test_recalibrated_mixes_are_said_to_be(diagnose, pot):
-    tasted = Tasted(0.0, pot[0].results, is_recalibrated=True)
-    text, _ = diagnose(lambda recipe, floor: tasted, num_points=3)
+    tried = TriedSoup(0.0, pot[0].results, is_recalibrated=True)
+    text, _ = diagnose(lambda recipe, floor: tried, num_points=3)
     assert "BatchNorm statistics were computed anew" in text
 
 

@@ -151,7 +151,7 @@ def test_what_a_greedy_soup_costs(world, cook):
     def choose(**keys):
         """The choice alone: nothing is recorded, so nothing is found again."""
         prepared, settings = cook(only_prepare=True, **keys)
-        return choose_soup(prepared.pot, settings, prepared.criterion, prepared.bench, None)
+        return choose_soup(prepared.pot, settings, prepared.criterion, prepared.setup, None)
 
     patient = choose(recalibrate_bn="off", early_drop=False)
     cost, count = patient.cost, 4
@@ -161,7 +161,7 @@ def test_what_a_greedy_soup_costs(world, cook):
     assert cost.decoded == cost.pass_images
     quick = choose(recalibrate_bn="off", early_drop=True)
     assert quick.choice.recipe == patient.choice.recipe
-    assert quick.cost.described <= cost.described  # how much it saves is tested in test_tasting.py
+    assert quick.cost.described <= cost.described  # how much it saves is tested in test_val_pass.py
     both = cook(recalibrate_bn="auto", early_drop=False, seed=5)
     spent = both.report.cost
     assert spent.num_passes == 2 * (count - 1)

@@ -13,13 +13,13 @@ from hypothesis import strategies as st
 from vgsearch.ensembling.soup_greedy import greedy_soup, weighted_soup
 from vgsearch.ensembling.soup_line import best_on_line
 from vgsearch.ensembling.soup_uniform import uniform_soup
-from vgsearch.ensembling.tasting import Tasted
+from vgsearch.ensembling.val_pass import TriedSoup
 from vgsearch.retrieval.recall import RetrievalResult
 
 
 def whole(value):
     """A result that came to its end; what is in it does not matter to a method."""
-    return Tasted(value, {"": RetrievalResult("val", np.zeros(1, np.int32), 0, "stamp")})
+    return TriedSoup(value, {"": RetrievalResult("val", np.zeros(1, np.int32), 0, "stamp")})
 
 
 def score_of(recipe, seed, levels):
@@ -50,19 +50,19 @@ def test_greedy_is_recipe_1(count, seed, levels):
 
     floors = []
 
-    def taste(recipe, floor):
+    def try_soup(recipe, floor):
         floors.append(floor)
         return whole(score([i for i, _ in recipe]))
 
-    choice = greedy_soup([whole(value) for value in singles], taste)
+    choice = greedy_soup([whole(value) for value in singles], try_soup)
     members = [i for i, _ in choice.recipe]
     assert members == recipe_1(singles, score, lambda new, old: new >= old)
     assert len(floors) == count - 1  # one pass each, the best single needs none
-    assert choice.tasted.value == (singles[0] if members == [0] else score(members))
+    assert choice.tried.value == (singles[0] if members == [0] else score(members))
     assert [step.is_taken for step in choice.steps] == [step.ingredient in members for step in choice.steps]
     # Their code asks for more; where no mean is exactly as good as what it is compared with, the two agree.
     strict = recipe_1(singles, score, lambda new, old: new > old)
-    ties = any(step.before is not None and step.tasted.value == step.before.value for step in choice.steps)
+    ties = any(step.before is not None and step.tried.value == step.before.value for step in choice.steps)
     assert members == strict or ties
 
 
@@ -71,19 +71,21 @@ def test_greedy_is_recipe_1(count, seed, levels):
 def test_giving_up_what_cannot_reach_the_floor_changes_nothing(count, seed):
     singles = [whole(v) for v in sorted((score_of([(i, 1.0)], seed, 50) for i in range(count)), reverse=True)]
 
-    def taste(recipe, floor):
+    def try_soup(recipe, floor):
         return whole(score_of(recipe, seed, 50))
 
     def hasty(recipe, floor):
         value = score_of(recipe, seed, 50)
         return (
-            Tasted(value + 0.5, None, part=0.4) if floor is not None and value + 0.5 < floor else whole(value)
+            TriedSoup(value + 0.5, None, part=0.4)
+            if floor is not None and value + 0.5 < floor
+            else whole(value)
         )
 
     for method in (greedy_soup, lambda s, t: weighted_soup(s, t, [0.2, 0.5, 0.7])):
-        patient, quick = method(singles, taste), method(singles, hasty)
+        patient, quick = method(singles, try_soup), method(singles, hasty)
         assert patient.recipe == quick.recipe
-        assert patient.tasted.value == quick.tasted.value
+        assert patient.tried.value == quick.tried.value
 
 
 @settings(max_examples=100, deadline=None)
@@ -108,7 +110,7 @@ def test_weighted_takes_the_best_share_of_each(count, seed):
         [whole(v) for v in singles], lambda recipe, floor: whole(score_of(recipe, seed, 20)), shares
     )
     assert dict(choice.shares) == pytest.approx(fractions)
-    assert choice.tasted.value == best
+    assert choice.tried.value == best
     assert sum(share for _, share in choice.shares) == pytest.approx(1)
 
 
@@ -118,15 +120,15 @@ def test_the_line_gives_its_best_point_and_the_better_end_where_none_gains(seed)
     ends = whole(float(seed % 7)), whole(float(seed % 5))
     calls = []
 
-    def taste(recipe, floor):
+    def try_soup(recipe, floor):
         calls.append(recipe)
         return whole(score_of(recipe, seed, 9))
 
-    choice = best_on_line(ends, taste, alphas)
+    choice = best_on_line(ends, try_soup, alphas)
     assert len(calls) == 3  # the ends are known
     inner = [score_of([(0, 1 - a), (1, a)], seed, 9) for a in alphas[1:-1]]
     best = max(ends[0].value, ends[1].value, *inner)
-    assert choice.tasted.value == best
+    assert choice.tried.value == best
     if best in (ends[0].value, ends[1].value):
         assert choice.recipe == ((0, 1.0),) if ends[0].value == best else ((1, 1.0),)
     assert sum(step.is_taken for step in choice.steps) == 1
@@ -135,15 +137,15 @@ def test_the_line_gives_its_best_point_and_the_better_end_where_none_gains(seed)
 def test_uniform_takes_all_whatever_val_says():
     calls = []
 
-    def taste(recipe, floor):
+    def try_soup(recipe, floor):
         calls.append((list(recipe), floor))
         return whole(1.0)
 
-    choice = uniform_soup([whole(90.0), whole(80.0), whole(70.0)], taste)
+    choice = uniform_soup([whole(90.0), whole(80.0), whole(70.0)], try_soup)
     assert calls == [([(0, 1.0), (1, 1.0), (2, 1.0)], None)]
     assert [share for _, share in choice.shares] == pytest.approx([1 / 3] * 3)
     assert all(step.is_taken for step in choice.steps)
-    assert uniform_soup([whole(90.0)], taste).tasted.value == 90.0
+    assert uniform_soup([whole(90.0)], try_soup).tried.value == 90.0
     assert len(calls) == 1
 
 
@@ -151,7 +153,7 @@ def test_bad_arguments():
     with pytest.raises(ValueError, match="at least one model"):
         greedy_soup([], lambda recipe, floor: whole(1.0))
     with pytest.raises(ValueError, match="at least one model"):
-        greedy_soup([Tasted(1.0)], lambda recipe, floor: whole(1.0))
+        greedy_soup([TriedSoup(1.0)], lambda recipe, floor: whole(1.0))
     for shares in ([], [0.0], [1.0]):
         with pytest.raises(ValueError, match="shares"):
             weighted_soup([whole(1.0)], lambda recipe, floor: whole(1.0), shares)

@@ -10,7 +10,7 @@ from torch import nn
 from tests.ensembling.searched_store import build_world
 from vgsearch.config.search import DataConfig, EvalConfig
 from vgsearch.ensembling.criterion import Criterion
-from vgsearch.ensembling.tasting import ValPass
+from vgsearch.ensembling.val_pass import ValPass
 from vgsearch.ensembling.val_plan import plan_val
 from vgsearch.models.precision import Precision
 from vgsearch.retrieval.scoring import score_sets
@@ -93,12 +93,12 @@ def test_a_whole_pass_gives_the_results_of_plain_scoring(world, make_pass, batch
             device=CPU,
             precision=FP32,
         )
-        tasted = val_pass.run(network)
-        for ours, theirs in zip(tasted.results.values(), expected, strict=True):
+        tried = val_pass.run(network)
+        for ours, theirs in zip(tried.results.values(), expected, strict=True):
             assert np.array_equal(ours.first_hit_rank, theirs.first_hit_rank)
             assert ours.stamp == theirs.stamp
             assert ours.num_without_positive == theirs.num_without_positive
-        assert tasted.value == np.mean([result.at(1).percent for result in expected])
+        assert tried.value == np.mean([result.at(1).percent for result in expected])
         assert network.training  # its mode is left as it was
     assert val_pass.num_described == 2 * val_pass.num_images
     assert val_pass.num_decoded == val_pass.num_images  # once, for both networks
@@ -117,17 +117,17 @@ def test_giving_up_is_exact(make_pass):
         truth = patient.run(network)
         assert patient.run(network, 101.0).results is not None  # the flag
         for floor in (0.0, truth.value - 1, truth.value, truth.value + 1e-9, truth.value + 5, 90.0, 101.0):
-            tasted = quick.run(network, floor)
+            tried = quick.run(network, floor)
             if truth.value >= floor:
-                assert tasted.results is not None
-            if tasted.results is None:
+                assert tried.results is not None
+            if tried.results is None:
                 num_given_up += 1
-                assert truth.value <= tasted.value < floor
-                assert tasted.part < 1
-                assert not tasted.reaches(floor)
+                assert truth.value <= tried.value < floor
+                assert tried.part < 1
+                assert not tried.reaches(floor)
             else:
-                assert tasted.value == truth.value
-                assert tasted.reaches(floor) == (truth.value >= floor)
+                assert tried.value == truth.value
+                assert tried.reaches(floor) == (truth.value >= floor)
     assert num_given_up > 0
     patient.close()
     quick.close()
@@ -135,10 +135,10 @@ def test_giving_up_is_exact(make_pass):
 
 def test_a_hopeless_network_is_given_up_before_half_of_the_images(make_pass):
     val_pass = make_pass(batch_size=4)
-    tasted = val_pass.run(ToyNetwork(blur=50.0), 90.0)
-    assert tasted.results is None
-    assert tasted.part < 0.5
-    assert val_pass.num_described == round(tasted.part * val_pass.num_images)
+    tried = val_pass.run(ToyNetwork(blur=50.0), 90.0)
+    assert tried.results is None
+    assert tried.part < 0.5
+    assert val_pass.num_described == round(tried.part * val_pass.num_images)
     val_pass.close()
 
 
@@ -147,10 +147,10 @@ def test_descriptors_that_are_not_finite_are_worth_nothing(make_pass):
     with torch.no_grad():
         network.norm.running_var.fill_(-1.0)
     val_pass = make_pass()
-    tasted = val_pass.run(network.eval(), None)
-    assert tasted.is_broken
-    assert tasted.results is None
-    assert not tasted.reaches(0.0)
+    tried = val_pass.run(network.eval(), None)
+    assert tried.is_broken
+    assert tried.results is None
+    assert not tried.reaches(0.0)
     val_pass.close()
 
 

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from vgsearch.ensembling.barrier import Hits
     from vgsearch.ensembling.candidates import Candidate
     from vgsearch.ensembling.criterion import Criterion
-    from vgsearch.ensembling.tasting import Taste, Tasted
+    from vgsearch.ensembling.val_pass import TriedSoup, TrySoup
     from vgsearch.reporting.diagnosis import PairRow
 
 REPORTS_FOLDER = "reports"
@@ -27,8 +27,8 @@ MAX_POINTS = 9  # what 80 columns hold
 def diagnose_soup(
     pot: Sequence[Candidate],
     others: Sequence[Candidate],
-    singles: Sequence[Tasted],
-    taste: Taste,
+    singles: Sequence[TriedSoup],
+    try_soup: TrySoup,
     criterion: Criterion,
     *,
     search: str,
@@ -46,7 +46,7 @@ def diagnose_soup(
         pot: models of one architecture, best first.
         others: models of other architectures, which are only named.
         singles: what each of `pot` scores alone; a pair's ends are not scored again.
-        taste: scores a mix of `pot`.
+        try_soup: scores a mix of `pot`.
         criterion: the recall; of selection splits.
         search: names the folder of the plot.
         home: where `reports/<search>/soup_diagnosis.png` is written.
@@ -55,7 +55,7 @@ def diagnose_soup(
         all_pairs: these among each other, too.
         num_points: of each line, the ends included; 3 to 9.
         num_images: that one scoring describes, for the statement of the cost; 0 leaves it out.
-        tries_both: whether `taste` may score a mix twice, with and without new BatchNorm statistics.
+        tries_both: whether `try_soup` may score a mix twice, with and without new BatchNorm statistics.
 
     Returns:
         The plot's path.
@@ -83,7 +83,7 @@ def diagnose_soup(
     names = _short_names(pot)
     rows: list[PairRow] = []
     for number, (first, second) in enumerate(pairs, start=1):
-        rows.append(_diagnose(pot, names, singles, taste, criterion, (first, second), steps, places))
+        rows.append(_diagnose(pot, names, singles, try_soup, criterion, (first, second), steps, places))
         if number < len(pairs):
             _say(console, f"{number} of {len(pairs)} pairs done: {rows[-1].name}")
     console.print(
@@ -137,8 +137,8 @@ def _counted(count: int, what: str) -> str:
 def _diagnose(
     pot: Sequence[Candidate],
     names: Sequence[str],
-    singles: Sequence[Tasted],
-    taste: Taste,
+    singles: Sequence[TriedSoup],
+    try_soup: TrySoup,
     criterion: Criterion,
     pair: tuple[int, int],
     steps: Sequence[float],
@@ -161,9 +161,9 @@ def _diagnose(
 
     def score(t: float) -> Hits:
         nonlocal recalibrated
-        tasted = taste([(pair[0], 1 - t), (pair[1], t)], None)
-        recalibrated |= tasted.is_recalibrated
-        return _hits(tasted, criterion, len(places))
+        tried = try_soup([(pair[0], 1 - t), (pair[1], t)], None)
+        recalibrated |= tried.is_recalibrated
+        return _hits(tried, criterion, len(places))
 
     ends = _hits(singles[pair[0]], criterion, len(places)), _hits(singles[pair[1]], criterion, len(places))
     points = trace_line(ends, steps, score)
@@ -187,14 +187,14 @@ def _diagnose(
     )
 
 
-def _hits(tasted: Tasted, criterion: Criterion, num_queries: int) -> Hits:
+def _hits(tried: TriedSoup, criterion: Criterion, num_queries: int) -> Hits:
     """Right queries; none of a network whose descriptors were not finite."""
-    if tasted.results is None:
+    if tried.results is None:
         return np.zeros(num_queries, dtype=np.bool_)
-    return criterion.hits(tasted.results)
+    return criterion.hits(tried.results)
 
 
-def _positions(single: Tasted, criterion: Criterion) -> NDArray[np.float64]:
+def _positions(single: TriedSoup, criterion: Criterion) -> NDArray[np.float64]:
     """Where the queries are, in the order of `Criterion.hits`: of several splits, by name."""
     if single.results is None:
         raise RegistryError("the best model gives descriptors that are not finite: choose among others")

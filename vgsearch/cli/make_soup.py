@@ -21,7 +21,7 @@ from vgsearch.ensembling.criterion import Criterion
 from vgsearch.ensembling.soup import Prepared, make_soup, prepare
 from vgsearch.ensembling.soup_pot import find_ingredients
 from vgsearch.ensembling.stored_models import StoredModels
-from vgsearch.ensembling.tasting import Recipe, Tasted
+from vgsearch.ensembling.val_pass import Recipe, TriedSoup
 from vgsearch.models.precision import pick_device
 from vgsearch.registry.names import check_alias
 from vgsearch.retrieval.descriptor_store import DescriptorStore
@@ -120,27 +120,27 @@ def run_soup(
 
 
 def _diagnose(run: SoupRun, prepared: Prepared, diagnosis: Diagnosis) -> None:
-    """The soup doctor on the same pot, with the same kitchen."""
+    """The soup doctor on the same pot, with the same maker."""
     from vgsearch.cli.diagnose import diagnose_soup
-    from vgsearch.ensembling.soup_bench import open_kitchen
+    from vgsearch.ensembling.soup_setup import open_maker
 
     settings = run.document.settings
     # What lies between two networks is shown as it is, unless new statistics were asked for.
     how = settings.recalibrate_bn if "recalibrate_bn" in settings.model_fields_set else "off"
     settings = settings.model_copy(update={"method": "interpolate", "recalibrate_bn": how})
     pot = prepared.pot
-    bench = replace(prepared.bench, watch=replace(run.watch, tried=lambda line: None))
-    with open_kitchen(pot, settings, prepared.criterion, bench) as kitchen:
+    setup = replace(prepared.setup, watch=replace(run.watch, tried=lambda line: None))
+    with open_maker(pot, settings, prepared.criterion, setup) as maker:
 
-        def taste(recipe: Recipe, floor: float | None) -> Tasted:
-            run.watch.expect(kitchen.images_each)
-            return kitchen.taste(recipe, floor)
+        def try_soup(recipe: Recipe, floor: float | None) -> TriedSoup:
+            run.watch.expect(maker.images_each)
+            return maker.try_soup(recipe, floor)
 
         diagnose_soup(
             pot.candidates,
             (),  # the others were named already
             pot.singles,
-            taste,
+            try_soup,
             prepared.criterion,
             search=run.shelf.search,
             home=run.home,
@@ -148,8 +148,8 @@ def _diagnose(run: SoupRun, prepared: Prepared, diagnosis: Diagnosis) -> None:
             top_k=diagnosis.top_k,
             all_pairs=diagnosis.all_pairs,
             num_points=diagnosis.num_points,
-            num_images=kitchen.pass_images,
-            tries_both=kitchen.tries_both,
+            num_images=maker.pass_images,
+            tries_both=maker.tries_both,
         )
 
 

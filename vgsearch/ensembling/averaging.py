@@ -139,7 +139,7 @@ def line(first: Weights, second: Weights, t: float) -> Stream:
             yield name, torch.lerp(tensor.to(wide), end.tensor(name).to(wide), t).to(tensor.dtype)
 
 
-def pour(tensors: Iterable[tuple[str, Tensor]], network: nn.Module) -> None:
+def overwrite_weights(tensors: Iterable[tuple[str, Tensor]], network: nn.Module) -> None:
     """Copy tensors into a network's own, wherever it is, with strict names, shapes and finite values.
 
     Raises:

@@ -13,11 +13,11 @@ from vgsearch.ensembling.candidates import Candidate
 from vgsearch.ensembling.criterion import TEST_PREFIX, Criterion
 from vgsearch.ensembling.recording import Ingredient, record_combination
 from vgsearch.ensembling.soup_anchor import Anchor, find_anchor
-from vgsearch.ensembling.soup_bench import Bench
 from vgsearch.ensembling.soup_choosing import ChosenSoup, choose_soup
 from vgsearch.ensembling.soup_pot import Pot, Results, Shelf, fill_pot
 from vgsearch.ensembling.soup_record import add_results, find_recorded, read_story, save_soup, soup_uid
 from vgsearch.ensembling.soup_report import SoupReport, Watch
+from vgsearch.ensembling.soup_setup import SoupSetup
 from vgsearch.ensembling.soup_trajectory import trajectory
 from vgsearch.ensembling.stored_models import StoredModels
 from vgsearch.errors import StorageError
@@ -37,13 +37,13 @@ class Prepared:
         pot: Ingredients, best first.
         criterion: What they are sorted by.
         val_sets: The selection splits by name.
-        bench: Where and how soups are tried.
+        setup: Where and how soups are tried.
     """
 
     pot: Pot
     criterion: Criterion
     val_sets: Mapping[str, RetrievalSet]
-    bench: Bench
+    setup: SoupSetup
 
     @property
     def known(self) -> Results:
@@ -98,7 +98,7 @@ def prepare(
 
     pot = fill_pot(shelf, settings, criterion, {**val_sets, **own_sets}, score=score_alone)
     device = pick_device()
-    bench = Bench(
+    setup = SoupSetup(
         sets=own_sets,
         data=shelf.data,
         eval_config=shelf.eval_config,
@@ -109,7 +109,7 @@ def prepare(
         on_pass=lambda: tests.count("a soup that was tried", pot.singles[0].results or {}),
         watch=watch,
     )
-    return Prepared(pot, criterion, val_sets, bench)
+    return Prepared(pot, criterion, val_sets, setup)
 
 
 def make_soup(
@@ -138,8 +138,8 @@ def make_soup(
     Raises:
         VgsearchError: A checkpoint, an image or a folder cannot be read or written.
     """
-    pot, criterion, bench, known = prepared.pot, prepared.criterion, prepared.bench, prepared.known
-    watch = bench.watch
+    pot, criterion, setup, known = prepared.pot, prepared.criterion, prepared.setup, prepared.known
+    watch = setup.watch
     anchor = None
     if settings.method == "model_stock" and len(pot.candidates) > 1:
         anchor = find_anchor(registry, pot.candidates, home, settings.anchor)
@@ -149,12 +149,12 @@ def make_soup(
         pot.candidates,
         {split: result.stamp for split, result in known.items()},
         anchor=None if anchor is None else anchor.key,
-        precision=bench.precision.name,
+        precision=setup.precision.name,
     )
     recorded = find_recorded(registry, shelf.search, uid)
     if recorded is not None:
         return _found_again(registry, recorded, criterion, pot, alias)
-    chosen = choose_soup(pot, settings, criterion, bench, anchor)
+    chosen = choose_soup(pot, settings, criterion, setup, anchor)
     choice = chosen.choice
     steps = trajectory(choice.steps, pot.candidates, [single.value for single in pot.singles], criterion.n)
     recipe = [(pot.candidates[i].reference, share) for i, share in choice.shares]
@@ -195,8 +195,8 @@ def make_soup(
         recipe=recipe,
         pot=pot,
         before=known,
-        after={**(choice.tasted.results or {}), **results},
-        is_recalibrated=choice.tasted.is_recalibrated,
+        after={**(choice.tried.results or {}), **results},
+        is_recalibrated=choice.tried.is_recalibrated,
         cost=replace(chosen.cost, described_stored=models.num_described),
     )
 
@@ -228,7 +228,7 @@ def _params(settings: SoupFile, pot: Pot, chosen: ChosenSoup, anchor: Anchor | N
     """What the run records beside the ingredients."""
     content: dict[str, object] = settings.model_dump(mode="json", exclude={"criterion", "criteria", "alias"})
     content["pot"] = [candidate.reference for candidate in pot.candidates]
-    content["batch_norm"] = "recalibrated" if chosen.choice.tasted.is_recalibrated else "averaged"
+    content["batch_norm"] = "recalibrated" if chosen.choice.tried.is_recalibrated else "averaged"
     if anchor is not None:
         content["anchor"] = anchor.origin
         content["anchor_share"] = chosen.anchor_share

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from vgsearch.ensembling.tasting import Recipe, Tasted
+from vgsearch.ensembling.val_pass import Recipe, TriedSoup
 
 
 @dataclass(frozen=True, eq=False)
@@ -15,15 +15,15 @@ class Step:
     Attributes:
         ingredient: Position in the pot of what was new.
         share: Its part of what was tried, as a fraction of the whole.
-        tasted: What became of it.
+        tried: What became of it.
         before: What it had to reach; None for the first, which is taken as it is.
         is_taken: Whether it is in the soup from here on.
     """
 
     ingredient: int
     share: float
-    tasted: Tasted
-    before: Tasted | None
+    tried: TriedSoup
+    before: TriedSoup | None
     is_taken: bool
 
 
@@ -33,12 +33,12 @@ class Choice:
 
     Attributes:
         recipe: Ingredients with their parts, before these are divided by their sum.
-        tasted: What is known of it; with results.
+        tried: What is known of it; with results.
         steps: In the order in which they were tried.
     """
 
     recipe: Recipe
-    tasted: Tasted
+    tried: TriedSoup
     steps: tuple[Step, ...]
 
     @property
@@ -48,7 +48,7 @@ class Choice:
         return [(ingredient, part / total) for ingredient, part in self.recipe]
 
 
-def require_whole(singles: Sequence[Tasted]) -> None:
+def require_whole(singles: Sequence[TriedSoup]) -> None:
     """Check that every single model was scored to its end.
 
     Raises:

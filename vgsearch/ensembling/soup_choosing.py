@@ -8,14 +8,14 @@ from dataclasses import dataclass
 from vgsearch.config.soup import SoupFile
 from vgsearch.ensembling.criterion import Criterion
 from vgsearch.ensembling.soup_anchor import Anchor
-from vgsearch.ensembling.soup_bench import Bench, open_kitchen
 from vgsearch.ensembling.soup_choice import Choice
 from vgsearch.ensembling.soup_greedy import greedy_soup, weighted_soup
 from vgsearch.ensembling.soup_line import best_on_line
 from vgsearch.ensembling.soup_pot import Pot
 from vgsearch.ensembling.soup_report import SoupCost
+from vgsearch.ensembling.soup_setup import SoupSetup, open_maker
 from vgsearch.ensembling.soup_uniform import uniform_soup
-from vgsearch.ensembling.tasting import Taste, Tasted
+from vgsearch.ensembling.val_pass import TriedSoup, TrySoup
 from vgsearch.models.checkpoint import load_network
 from vgsearch.models.network import DescriptorNetwork
 
@@ -38,7 +38,7 @@ class ChosenSoup:
 
 
 def choose_soup(
-    pot: Pot, settings: SoupFile, criterion: Criterion, bench: Bench, anchor: Anchor | None
+    pot: Pot, settings: SoupFile, criterion: Criterion, setup: SoupSetup, anchor: Anchor | None
 ) -> ChosenSoup:
     """Run the method of `settings` over a pot; a pot of one needs no pass at all.
 
@@ -46,21 +46,21 @@ def choose_soup(
         pot: At least one ingredient.
         settings: The method and its keys.
         criterion: What to choose by.
-        bench: Where and how.
+        setup: Where and how.
         anchor: Of a model stock with at least two ingredients.
 
     Raises:
-        VgsearchError: As `open_kitchen`; or an image cannot be read.
+        VgsearchError: As `open_maker`; or an image cannot be read.
     """
     if len(pot.candidates) == 1:
-        network = load_network(pot.candidates[0].folder, bench.device)
-        choice = Choice(((0, 1.0),), pot.singles[0], uniform_soup(pot.singles, _no_taste).steps)
+        network = load_network(pot.candidates[0].folder, setup.device)
+        choice = Choice(((0, 1.0),), pot.singles[0], uniform_soup(pot.singles, _no_try).steps)
         return ChosenSoup(choice, network, None, SoupCost(0, 0, 0, 0, 0, 0, 0))
-    with open_kitchen(pot, settings, criterion, bench, anchor) as kitchen:
-        bench.watch.expect(_most_soups(settings, len(pot.candidates)) * kitchen.images_each)
-        choice = _choose(settings, pot.singles, kitchen.taste)
-        network = kitchen.serve(choice.recipe, choice.tasted)
-        return ChosenSoup(choice, network, kitchen.anchor_share(network), kitchen.cost())
+    with open_maker(pot, settings, criterion, setup, anchor) as maker:
+        setup.watch.expect(_most_soups(settings, len(pot.candidates)) * maker.images_each)
+        choice = _choose(settings, pot.singles, maker.try_soup)
+        network = maker.network_of(choice.recipe, choice.tried)
+        return ChosenSoup(choice, network, maker.anchor_share(network), maker.cost())
 
 
 def _most_soups(settings: SoupFile, count: int) -> int:
@@ -76,17 +76,17 @@ def _most_soups(settings: SoupFile, count: int) -> int:
             return 1
 
 
-def _choose(settings: SoupFile, singles: Sequence[Tasted], taste: Taste) -> Choice:
+def _choose(settings: SoupFile, singles: Sequence[TriedSoup], try_soup: TrySoup) -> Choice:
     match settings.method:
         case "greedy":
-            return greedy_soup(singles, taste)
+            return greedy_soup(singles, try_soup)
         case "greedy_weighted":
-            return weighted_soup(singles, taste, settings.shares)
+            return weighted_soup(singles, try_soup, settings.shares)
         case "interpolate":
-            return best_on_line(singles, taste, settings.alphas)
+            return best_on_line(singles, try_soup, settings.alphas)
         case "uniform" | "model_stock":
-            return uniform_soup(singles, taste)
+            return uniform_soup(singles, try_soup)
 
 
-def _no_taste(*_: object) -> Tasted:
-    raise AssertionError("a single model is not tasted")
+def _no_try(*_: object) -> TriedSoup:
+    raise AssertionError("a single model is not tried")

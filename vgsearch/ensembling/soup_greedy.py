@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from vgsearch.ensembling.soup_choice import Choice, Step, require_whole
-from vgsearch.ensembling.tasting import Taste, Tasted
+from vgsearch.ensembling.val_pass import TriedSoup, TrySoup
 
 
-def greedy_soup(singles: Sequence[Tasted], taste: Taste) -> Choice:
+def greedy_soup(singles: Sequence[TriedSoup], try_soup: TrySoup) -> Choice:
     """Recipe 1 of Wortsman et al. (ICML 2022): add an ingredient if the mean with it is at least as good.
 
     Their published code asks for more (`>`), the paper for at least as much (`>=`); so does this. The two
@@ -16,7 +16,7 @@ def greedy_soup(singles: Sequence[Tasted], taste: Taste) -> Choice:
 
     Args:
         singles: Each model alone, best first.
-        taste: Called once for each model after the first.
+        try_soup: Called once for each model after the first.
 
     Raises:
         ValueError: No model, or one without results.
@@ -26,15 +26,15 @@ def greedy_soup(singles: Sequence[Tasted], taste: Taste) -> Choice:
     steps = [Step(0, 1.0, best, None, is_taken=True)]
     for ingredient in range(1, len(singles)):
         recipe = [*members, (ingredient, 1.0)]
-        tasted = taste(recipe, best.value)
-        is_taken = tasted.reaches(best.value)
-        steps.append(Step(ingredient, 1.0 / len(recipe), tasted, best, is_taken))
+        tried = try_soup(recipe, best.value)
+        is_taken = tried.reaches(best.value)
+        steps.append(Step(ingredient, 1.0 / len(recipe), tried, best, is_taken))
         if is_taken:
-            members, best = recipe, tasted
+            members, best = recipe, tried
     return Choice(tuple(members), best, tuple(steps))
 
 
-def weighted_soup(singles: Sequence[Tasted], taste: Taste, shares: Sequence[float]) -> Choice:
+def weighted_soup(singles: Sequence[TriedSoup], try_soup: TrySoup, shares: Sequence[float]) -> Choice:
     """Greedy with a choice of how much: each model is mixed into the soup at several shares.
 
     The share with the highest criterion counts, the first of equals; the model is taken if that is at least
@@ -42,7 +42,7 @@ def weighted_soup(singles: Sequence[Tasted], taste: Taste, shares: Sequence[floa
 
     Args:
         singles: As in `greedy_soup`.
-        taste: As in `greedy_soup`.
+        try_soup: As in `greedy_soup`.
         shares: Parts of the new model in the mixture, each in (0, 1).
 
     Raises:
@@ -55,19 +55,19 @@ def weighted_soup(singles: Sequence[Tasted], taste: Taste, shares: Sequence[floa
     steps = [Step(0, 1.0, best, None, is_taken=True)]
     for ingredient in range(1, len(singles)):
         total = sum(part for _, part in members)
-        tried = []
+        attempts = []
         winner = None
         for share in shares:
             # Parts are not divided by their sum yet: those of the soup before stay as they are.
             recipe = [*members, (ingredient, total * share / (1 - share))]
             floor = best.value if winner is None else max(best.value, winner[1].value)
-            tasted = taste(recipe, floor)
-            tried.append((share, tasted))
-            if tasted.reaches(best.value) and (winner is None or tasted.value > winner[1].value):
-                winner = recipe, tasted
-        for share, tasted in tried:
-            is_winner = winner is not None and tasted is winner[1]
-            steps.append(Step(ingredient, share, tasted, best, is_taken=is_winner))
+            tried = try_soup(recipe, floor)
+            attempts.append((share, tried))
+            if tried.reaches(best.value) and (winner is None or tried.value > winner[1].value):
+                winner = recipe, tried
+        for share, tried in attempts:
+            is_winner = winner is not None and tried is winner[1]
+            steps.append(Step(ingredient, share, tried, best, is_taken=is_winner))
         if winner is not None:
             members, best = winner
     return Choice(tuple(members), best, tuple(steps))

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from vgsearch.ensembling.soup_choice import Choice, Step, require_whole
-from vgsearch.ensembling.tasting import Taste, Tasted
+from vgsearch.ensembling.val_pass import TriedSoup, TrySoup
 
 
-def best_on_line(singles: Sequence[Tasted], taste: Taste, alphas: Sequence[float]) -> Choice:
+def best_on_line(singles: Sequence[TriedSoup], try_soup: TrySoup, alphas: Sequence[float]) -> Choice:
     """Try the points `(1 - alpha) first + alpha second`; both ends are known without a pass.
 
     The highest criterion counts. Of equals the first in the order: first model, second model, then the alphas
@@ -16,7 +16,7 @@ def best_on_line(singles: Sequence[Tasted], taste: Taste, alphas: Sequence[float
 
     Args:
         singles: Two models, each alone.
-        taste: Called once for each alpha inside (0, 1), with the parts `1 - alpha` and `alpha`.
+        try_soup: Called once for each alpha inside (0, 1), with the parts `1 - alpha` and `alpha`.
         alphas: Places on the line, each in [0, 1].
 
     Raises:
@@ -30,17 +30,17 @@ def best_on_line(singles: Sequence[Tasted], taste: Taste, alphas: Sequence[float
     if second.value > first.value:
         recipe, best = [(1, 1.0)], second
     ends = [(0, 0.0, first), (1, 1.0, second)]
-    tried = []
+    attempts = []
     for alpha in alphas:
         if alpha in (0.0, 1.0):
             continue
         points = [(0, 1.0 - alpha), (1, alpha)]
-        tasted = taste(points, best.value)
-        tried.append((1, alpha, tasted))
-        if tasted.results is not None and tasted.value > best.value:
-            recipe, best = points, tasted
+        tried = try_soup(points, best.value)
+        attempts.append((1, alpha, tried))
+        if tried.results is not None and tried.value > best.value:
+            recipe, best = points, tried
     steps = [
-        Step(ingredient, alpha, tasted, None if tasted is first else first, is_taken=tasted is best)
-        for ingredient, alpha, tasted in [*ends, *tried]
+        Step(ingredient, alpha, tried, None if tried is first else first, is_taken=tried is best)
+        for ingredient, alpha, tried in [*ends, *attempts]
     ]
     return Choice(tuple(recipe), best, tuple(steps))

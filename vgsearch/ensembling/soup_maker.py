@@ -1,4 +1,4 @@
-"""Where soups are made and tasted: one network whose weights are overwritten again and again."""
+"""Making soups and trying them: one network whose weights are overwritten again and again."""
 
 from __future__ import annotations
 
@@ -6,24 +6,24 @@ from typing import Literal
 
 import torch
 
-from vgsearch.ensembling.averaging import pour
+from vgsearch.ensembling.averaging import overwrite_weights
 from vgsearch.ensembling.batch_norm import copy_statistics, moved_layers, put_statistics, recalibrate
 from vgsearch.ensembling.calibration import CalibrationImages
-from vgsearch.ensembling.soup_brewing import Brew
-from vgsearch.ensembling.tasting import Recipe, Tasted, ValPass
+from vgsearch.ensembling.soup_mixing import Mixing
+from vgsearch.ensembling.val_pass import Recipe, TriedSoup, ValPass
 from vgsearch.models.network import DescriptorNetwork
 from vgsearch.models.precision import Precision
 
 RecalibrateBn = Literal["auto", "on", "off"]
 
 
-class Kitchen:
+class SoupMaker:
     """Makes a recipe's network and scores it; memory holds this network and one running sum."""
 
     def __init__(
         self,
         network: DescriptorNetwork,
-        brew: Brew,
+        mixing: Mixing,
         val_pass: ValPass,
         *,
         recalibrate_bn: RecalibrateBn,
@@ -35,7 +35,7 @@ class Kitchen:
 
         Args:
             network: On the device; its weights will be overwritten.
-            brew: How recipes become weights.
+            mixing: How recipes become weights.
             val_pass: How soups are scored.
             recalibrate_bn: Whether BatchNorm statistics are taken again; `auto` tries both and keeps what val
                 prefers, the averaged ones where both are equal.
@@ -44,7 +44,7 @@ class Kitchen:
             precision: Number format.
         """
         self._network = network
-        self._brew = brew
+        self._mixing = mixing
         self._val_pass = val_pass
         self._recalibrate_bn = recalibrate_bn
         self._calibration = calibration
@@ -52,7 +52,7 @@ class Kitchen:
         self._precision = precision
         self.num_calibrations = 0
 
-    def taste(self, recipe: Recipe, floor: float | None = None) -> Tasted:
+    def try_soup(self, recipe: Recipe, floor: float | None = None) -> TriedSoup:
         """Make a recipe's soup and score it.
 
         Args:
@@ -66,9 +66,9 @@ class Kitchen:
             CheckpointError: An ingredient cannot be read.
             ImageError: An image cannot be read.
         """
-        pour(self._brew(recipe), self._network)
+        overwrite_weights(self._mixing(recipe), self._network)
         layers = self._moved(recipe)
-        plain: Tasted | None = None
+        plain: TriedSoup | None = None
         if not layers or self._recalibrate_bn != "on":
             plain = self._val_pass.run(self._network, floor)
         if not layers:
@@ -79,7 +79,7 @@ class Kitchen:
             floor = plain.value if floor is None else max(floor, plain.value)
         statistics = self._recalibrated(layers)
         again = self._val_pass.run(self._network, floor)
-        again = Tasted(
+        again = TriedSoup(
             again.value,
             again.results,
             part=again.part,
@@ -89,20 +89,20 @@ class Kitchen:
         )
         return again if plain is None or _is_better(again, plain) else plain
 
-    def serve(self, recipe: Recipe, tasted: Tasted) -> DescriptorNetwork:
-        """The network of a recipe, with the BatchNorm statistics that it was tasted with.
+    def network_of(self, recipe: Recipe, tried: TriedSoup) -> DescriptorNetwork:
+        """The network of a recipe, with the BatchNorm statistics that it was tried with.
 
         Raises:
             CheckpointError: An ingredient cannot be read.
         """
-        pour(self._brew(recipe), self._network)
-        put_statistics(self._network, tasted.statistics)
+        overwrite_weights(self._mixing(recipe), self._network)
+        put_statistics(self._network, tried.statistics)
         return self._network
 
     def _moved(self, recipe: Recipe) -> tuple[str, ...]:
         if self._recalibrate_bn == "off" or self._calibration is None:
             return ()
-        return moved_layers(self._network, self._brew.parts(recipe))
+        return moved_layers(self._network, self._mixing.parts(recipe))
 
     def _recalibrated(self, layers: tuple[str, ...]) -> dict[str, torch.Tensor]:
         assert self._calibration is not None
@@ -117,7 +117,7 @@ class Kitchen:
         return copy_statistics(self._network, layers)
 
 
-def _is_better(again: Tasted, plain: Tasted) -> bool:
+def _is_better(again: TriedSoup, plain: TriedSoup) -> bool:
     """Whether new statistics win: a whole result over one that was given up, then the higher value."""
     if (again.results is None) != (plain.results is None):
         return plain.results is None

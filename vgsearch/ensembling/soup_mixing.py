@@ -10,10 +10,10 @@ from torch import nn
 
 from vgsearch.ensembling.averaging import RunningAverage, Stream, Weights, line
 from vgsearch.ensembling.model_stock import stock
-from vgsearch.ensembling.tasting import Recipe
+from vgsearch.ensembling.val_pass import Recipe
 
 
-class Brew(Protocol):
+class Mixing(Protocol):
     """A way of mixing."""
 
     def __call__(self, recipe: Recipe) -> Stream:
@@ -23,7 +23,7 @@ class Brew(Protocol):
         """All models that have a say in a recipe's weights."""
 
 
-class MeanBrew:
+class MeanMixing:
     """The weighted mean; recipes that begin alike share the sum of their beginning."""
 
     def __init__(self, files: Sequence[Path]) -> None:
@@ -51,7 +51,7 @@ class MeanBrew:
         return [self._files[ingredient] for ingredient, _ in recipe]
 
 
-class LineBrew(MeanBrew):
+class LineMixing(MeanMixing):
     """A point of the line between two models, exact at its ends."""
 
     def __call__(self, recipe: Recipe) -> Stream:
@@ -62,7 +62,7 @@ class LineBrew(MeanBrew):
         return line(self._files[first], self._files[second], second_part / (first_part + second_part))
 
 
-class StockBrew:
+class StockMixing:
     """A model stock: the recipe's models in equal parts, drawn back to the anchor."""
 
     def __init__(self, files: Sequence[Path], anchor: Weights) -> None:

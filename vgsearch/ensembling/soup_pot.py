@@ -17,7 +17,7 @@ from vgsearch.ensembling.candidates import (
     same_data,
 )
 from vgsearch.ensembling.criterion import Criterion
-from vgsearch.ensembling.tasting import Tasted
+from vgsearch.ensembling.val_pass import TriedSoup
 from vgsearch.errors import RegistryError
 from vgsearch.registry.protocol import Registry
 from vgsearch.retrieval.recall import RetrievalResult
@@ -59,7 +59,7 @@ class Pot:
     """
 
     candidates: tuple[Candidate, ...]
-    singles: tuple[Tasted, ...]
+    singles: tuple[TriedSoup, ...]
     val: tuple[Results, ...]
     num_beyond: int
 
@@ -167,7 +167,9 @@ def fill_pot(
     own = criterion.splits(shelf.data)
     return Pot(
         candidates=tuple(candidate for candidate, _, _ in kept),
-        singles=tuple(Tasted(value, {split: results[split] for split in own}) for _, results, value in kept),
+        singles=tuple(
+            TriedSoup(value, {split: results[split] for split in own}) for _, results, value in kept
+        ),
         val=tuple(
             {split: result for split, result in results.items() if split in shelf.data.val_splits}
             for _, results, _ in kept

@@ -67,8 +67,8 @@ def trajectory(
     for step in steps:
         candidate = candidates[step.ingredient]
         gain = None
-        if step.before is not None and step.before.results is not None and step.tasted.results is not None:
-            gain = paired_points(step.before.results, step.tasted.results, n)
+        if step.before is not None and step.before.results is not None and step.tried.results is not None:
+            gain = paired_points(step.before.results, step.tried.results, n)
         difference, low, high = gain or (None, None, None)
         records.append(
             TrajectoryStep(
@@ -76,15 +76,15 @@ def trajectory(
                 uid=candidate.version.uid,
                 alone=alone[step.ingredient],
                 share=step.share,
-                value=step.tasted.value,
-                part=step.tasted.part,
+                value=step.tried.value,
+                part=step.tried.part,
                 floor=None if step.before is None else step.before.value,
                 difference=difference,
                 low=low,
                 high=high,
                 is_taken=step.is_taken,
-                is_broken=step.tasted.is_broken,
-                is_recalibrated=step.tasted.is_recalibrated,
+                is_broken=step.tried.is_broken,
+                is_recalibrated=step.tried.is_recalibrated,
             )
         )
     return records

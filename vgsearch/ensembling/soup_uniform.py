@@ -5,23 +5,23 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from vgsearch.ensembling.soup_choice import Choice, Step, require_whole
-from vgsearch.ensembling.tasting import Taste, Tasted
+from vgsearch.ensembling.val_pass import TriedSoup, TrySoup
 
 
-def uniform_soup(singles: Sequence[Tasted], taste: Taste) -> Choice:
+def uniform_soup(singles: Sequence[TriedSoup], try_soup: TrySoup) -> Choice:
     """All models in equal parts (Wortsman et al., ICML 2022), whatever val says of the mean.
 
     Args:
         singles: Each model alone, best first.
-        taste: Called once, unless there is only one model.
+        try_soup: Called once, unless there is only one model.
 
     Raises:
         ValueError: No model, or one without results.
     """
     require_whole(singles)
     recipe = [(ingredient, 1.0) for ingredient in range(len(singles))]
-    tasted = singles[0] if len(singles) == 1 else taste(recipe, None)
+    tried = singles[0] if len(singles) == 1 else try_soup(recipe, None)
     share = 1.0 / len(singles)
     steps = [Step(0, share, singles[0], None, is_taken=True)]
-    steps += [Step(i, share, tasted, singles[0], is_taken=True) for i in range(1, len(singles))]
-    return Choice(tuple(recipe), tasted, tuple(steps))
+    steps += [Step(i, share, tried, singles[0], is_taken=True) for i in range(1, len(singles))]
+    return Choice(tuple(recipe), tried, tuple(steps))

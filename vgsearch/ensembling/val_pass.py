@@ -30,7 +30,7 @@ _CHECKS = 24
 
 
 @dataclass(frozen=True, eq=False)
-class Tasted:
+class TriedSoup:
     """What became known of a soup.
 
     Attributes:
@@ -128,7 +128,7 @@ class ValPass:
         """Images decoded so far, by all passes."""
         return self._cache.num_decoded
 
-    def run(self, network: nn.Module, floor: float | None = None) -> Tasted:
+    def run(self, network: nn.Module, floor: float | None = None) -> TriedSoup:
         """Describe, search and judge; the same result as `score_sets` gives, where it comes to its end.
 
         Args:
@@ -162,15 +162,15 @@ class ValPass:
                     bounds = bounds or self._bounds(gathered.descriptors)
                     at_most = self._at_most(bounds, gathered.is_there)
                     if at_most < floor:
-                        return Tasted(at_most, part=gathered.count / len(self._plan))
+                        return TriedSoup(at_most, part=gathered.count / len(self._plan))
                 if gathered.is_broken:
-                    return Tasted(0.0, part=gathered.count / len(self._plan), is_broken=True)
+                    return TriedSoup(0.0, part=gathered.count / len(self._plan), is_broken=True)
             for ids, rows in returning.rest():
                 self._count(gathered.put(ids, rows))
         if gathered.is_broken:
-            return Tasted(0.0, is_broken=True)
+            return TriedSoup(0.0, is_broken=True)
         results = self._results(gathered.descriptors)
-        return Tasted(self._criterion.percent(results), results)
+        return TriedSoup(self._criterion.percent(results), results)
 
     def close(self) -> None:
         """Give the disk space back."""
@@ -226,5 +226,5 @@ class _Gathered:
 Recipe = Sequence[tuple[int, float]]
 """Positions in the pot with their parts, before these are divided by their sum."""
 
-Taste = Callable[[Recipe, float | None], Tasted]
+TrySoup = Callable[[Recipe, float | None], TriedSoup]
 """Score a recipe; the second argument is what it must reach, or None to describe it to the end."""
