@@ -57,3 +57,14 @@ def own_searched_store(searched_store, tmp_path):
     home.mkdir()
     shutil.copyfile(searched_store.home / "mlflow.db", home / "mlflow.db")
     return searched_store._replace(registry=MlflowRegistry(home, None), home=home)
+
+
+@pytest.fixture(scope="module")
+def one_thread():
+    """PyTorch on one thread: it adds up in one order, and a team would only wait on a busy machine."""
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)

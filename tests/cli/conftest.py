@@ -90,3 +90,19 @@ def own_city(tmp_path, tiny_city, own_store):
     """A data root with a copy of the tiny city that a test may spoil, and an empty store."""
     shutil.copytree(tiny_city, tmp_path / "data" / "demo_city")
     return tmp_path / "data" / "demo_city"
+
+
+@pytest.fixture
+def forward_passes(monkeypatch):
+    """Images of each forward pass of any network in this process."""
+    from vgsearch.models.network import DescriptorNetwork
+
+    passes = []
+    forward = DescriptorNetwork.forward
+
+    def counting(self, images):
+        passes.append(len(images))
+        return forward(self, images)
+
+    monkeypatch.setattr(DescriptorNetwork, "forward", counting)
+    return passes

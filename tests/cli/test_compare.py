@@ -9,7 +9,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 from scipy.stats import binomtest
 
 from vgsearch.config.search import DataConfig, EvalConfig, TrialSpec
@@ -17,7 +16,7 @@ from vgsearch.config.trial import TrialConfig
 from vgsearch.data.retrieval_set import load_retrieval_set
 from vgsearch.models.checkpoint import save_checkpoint
 from vgsearch.models.ensemble import model_identity
-from vgsearch.models.network import DescriptorNetwork, build_network
+from vgsearch.models.network import build_network
 from vgsearch.registry.mlflow_registry import MlflowRegistry
 from vgsearch.registry.scored_tests import TESTED_TAG, Looks, model_key
 from vgsearch.retrieval.recall import RetrievalResult
@@ -69,20 +68,6 @@ def registered(tmp_path: Path, pair: list[Path]) -> MlflowRegistry:
         run_id = registry.open_trial("quick", f"quick-{i}", label="", params={}, spec_text="")
         registry.record_checkpoint(run_id, folder, search="quick", uid=f"quick-{i}", epoch=1)
     return registry
-
-
-@pytest.fixture
-def forward_passes(monkeypatch: pytest.MonkeyPatch) -> list[int]:
-    """Images of each forward pass of any network in this process."""
-    passes: list[int] = []
-    forward = DescriptorNetwork.forward
-
-    def counting(self: DescriptorNetwork, images: torch.Tensor) -> torch.Tensor:
-        passes.append(len(images))
-        return forward(self, images)
-
-    monkeypatch.setattr(DescriptorNetwork, "forward", counting)
-    return passes
 
 
 def write_more_queries(city: Path, times: int) -> int:

@@ -8,13 +8,12 @@ import shutil
 from pathlib import Path
 
 import pytest
-import torch
 
 from vgsearch.config.search import DataConfig, EvalConfig, TrialSpec
 from vgsearch.config.trial import TrialConfig
 from vgsearch.models.checkpoint import MODEL_FILE, save_checkpoint
 from vgsearch.models.ensemble import EnsembleMember, save_ensemble
-from vgsearch.models.network import DescriptorNetwork, build_network
+from vgsearch.models.network import build_network
 from vgsearch.models.precision import pick_device, resolve_scoring_precision
 from vgsearch.registry.mlflow_registry import MlflowRegistry
 from vgsearch.retrieval.descriptor_key import arithmetic
@@ -47,20 +46,6 @@ def trained(tiny_city: Path, tmp_path_factory: pytest.TempPathFactory) -> list[P
 def checkpoints(trained: list[Path], own_store: None) -> list[Path]:
     """The two checkpoints, and an empty MLflow store."""
     return trained
-
-
-@pytest.fixture
-def forward_passes(monkeypatch: pytest.MonkeyPatch) -> list[int]:
-    """Images of each forward pass of any network in this process."""
-    passes: list[int] = []
-    forward = DescriptorNetwork.forward
-
-    def counting(self: DescriptorNetwork, images: torch.Tensor) -> torch.Tensor:
-        passes.append(len(images))
-        return forward(self, images)
-
-    monkeypatch.setattr(DescriptorNetwork, "forward", counting)
-    return passes
 
 
 @pytest.fixture

@@ -11,16 +11,9 @@ import torch
 from tests.ensembling.soup_world import SEARCH, build_soup_world
 from vgsearch.registry.mlflow_registry import MlflowRegistry
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 MODEL = f"models:/vgsearch-{SEARCH}"
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _one_thread():
-    """A team of threads would only wait on a busy machine."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 @pytest.fixture(scope="module")

@@ -30,14 +30,7 @@ from vgsearch.training.data_cache import load_val_sets
 from vgsearch.training.initial_state import InitialState
 from vgsearch.training.val_scores import stored_results
 
-
-@pytest.fixture(scope="module", autouse=True)
-def _one_thread():
-    """One thread adds up in one order; and a team of them would only wait on a busy machine."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 @pytest.fixture(scope="module")

@@ -16,6 +16,8 @@ from vgsearch.models.precision import Precision
 from vgsearch.retrieval.scoring import score_sets
 from vgsearch.training.data_cache import load_val_sets
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 CPU = torch.device("cpu")
 FP32 = Precision(torch.float32, use_scaler=False)
 
@@ -40,15 +42,6 @@ class ToyNetwork(nn.Module):
             hashed = (images.float().mean(dim=(1, 2, 3), keepdim=True)[:, :, 0, 0] * 997) % 7
             pooled = pooled + self.blur * torch.sin(hashed * torch.arange(1, pooled.shape[1] + 1))
         return nn.functional.normalize(pooled, dim=1)
-
-
-@pytest.fixture(autouse=True)
-def _one_thread():
-    """Small tensors on a busy machine: a team of threads would wait for each other most of the time."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 @pytest.fixture(scope="module")

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from tests.registry.dying_client import DiesAfter
 from vgsearch.errors import CheckpointError, RegistryError, StorageError
 from vgsearch.registry.mlflow_registry import MlflowRegistry
 from vgsearch.registry.names import COMPLETE_TAG, FOLDER_TAG
@@ -80,27 +81,6 @@ def test_another_process_goes_on_where_the_first_was_killed(
     repeated = again.record_checkpoint(before[1], make_checkpoint("t0", 1), search="grl", uid="t0", epoch=1)
     assert repeated == version
     assert len(rows(home, "SELECT version FROM model_versions")) == 1
-
-
-class DiesAfter:
-    """A client that is killed at its nth call, before or after the call takes effect."""
-
-    def __init__(self, client: Any, calls: int, *, after: bool) -> None:
-        self._client, self._left, self._after = client, calls, after
-
-    def __getattr__(self, name: str) -> Any:
-        real = getattr(self._client, name)
-
-        def call(*args: Any, **kwargs: Any) -> Any:
-            self._left -= 1
-            if self._left == 0 and not self._after:
-                raise KeyboardInterrupt
-            result = real(*args, **kwargs)
-            if self._left == 0:
-                raise KeyboardInterrupt
-            return result
-
-        return call
 
 
 @pytest.mark.parametrize("after", [False, True])

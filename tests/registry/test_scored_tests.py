@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.registry.dying_client import DiesAfter
 from vgsearch.errors import RegistryError
 from vgsearch.registry.memory_registry import MemoryRegistry
 from vgsearch.registry.scored_tests import (
@@ -231,27 +232,6 @@ def test_nobody_can_change_what_is_written(mlflow_registry: MlflowRegistry) -> N
     (ledger,) = (r for r in client.search_runs([experiment.experiment_id]) if "day/x" in r.data.params)
     with pytest.raises(MlflowException, match="already"):
         client.log_param(ledger.info.run_id, "day/x", "never happened")
-
-
-class DiesAfter:
-    """A client that is killed at its nth call, before or after the call takes effect."""
-
-    def __init__(self, client: Any, calls: int, *, after: bool) -> None:
-        self._client, self._left, self._after = client, calls, after
-
-    def __getattr__(self, name: str) -> Any:
-        real = getattr(self._client, name)
-
-        def call(*args: Any, **kwargs: Any) -> Any:
-            self._left -= 1
-            if self._left == 0 and not self._after:
-                raise KeyboardInterrupt
-            result = real(*args, **kwargs)
-            if self._left == 0:
-                raise KeyboardInterrupt
-            return result
-
-        return call
 
 
 @pytest.mark.parametrize("after", [False, True])

@@ -2,7 +2,10 @@
 
 import pytest
 
+from tests.search.ledger_run import run
 from vgsearch.config.document import load_document
+from vgsearch.registry.memory_registry import MemoryRegistry
+from vgsearch.search.study import read_trials
 
 SPACE = """
 name: quick
@@ -48,3 +51,16 @@ def load(space_file, tiny_city):
         return document, document.resolved_data(tiny_city.parent)
 
     return load_with
+
+
+@pytest.fixture
+def search(space_file, tiny_city, tmp_path):
+    """Run or resume the quick search with `--set`s; gives its trials and its registry."""
+    registries = {}
+
+    def go(*overrides, home="runs", **options):
+        registry = registries.setdefault(home, MemoryRegistry())
+        _, champion = run(space_file, tiny_city.parent, tmp_path / home, overrides, registry, **options)
+        return read_trials(tmp_path / home, "quick"), registry, champion
+
+    return go

@@ -5,7 +5,6 @@ from functools import partial
 import pytest
 
 from tests.search import ledger_run
-from tests.search.ledger_run import run
 from vgsearch.config.document import load_document
 from vgsearch.registry.memory_registry import MemoryRegistry
 from vgsearch.search.budget import Budget
@@ -13,22 +12,9 @@ from vgsearch.search.events import nobody
 from vgsearch.search.ledger import Ledger
 from vgsearch.search.memory import Holding
 from vgsearch.search.messages import WorkerMessage
-from vgsearch.search.study import REPEAT_OF, STATE, WALL_S, read_trials
+from vgsearch.search.study import REPEAT_OF, STATE, WALL_S
 
 FINALISTS = "search.finalists={top: 2, seeds: 2}"
-
-
-@pytest.fixture
-def search(space_file, tiny_city, tmp_path):
-    """Run or resume the quick search with `--set`s; gives its trials and its registry."""
-    registries = {}
-
-    def go(*overrides, home="runs", **options):
-        registry = registries.setdefault(home, MemoryRegistry())
-        _, champion = run(space_file, tiny_city.parent, tmp_path / home, overrides, registry, **options)
-        return read_trials(tmp_path / home, "quick"), registry, champion
-
-    return go
 
 
 def states(trials):

@@ -4,7 +4,6 @@ import pytest
 from optuna.storages.journal import JournalFileBackend
 
 from tests.search import ledger_run
-from tests.search.ledger_run import run
 from vgsearch.config.branch import trunk_key, trunk_trial
 from vgsearch.config.document import load_document
 from vgsearch.config.trial import TrialConfig
@@ -23,19 +22,6 @@ BRANCH = "search.branch={trunk_epochs: 2}"
 TWO = "trial.descriptor_dim=!choice [16, 32]"
 FINALISTS = "search.finalists={top: 1, seeds: 2}"
 KEPT = (STATE, REASON, EPOCHS, TRUNK)
-
-
-@pytest.fixture
-def search(space_file, tiny_city, tmp_path):
-    """Run or resume the quick search with `--set`s; gives its trials and its registry."""
-    registries = {}
-
-    def go(*overrides, home="runs", **options):
-        registry = registries.setdefault(home, MemoryRegistry())
-        _, champion = run(space_file, tiny_city.parent, tmp_path / home, overrides, registry, **options)
-        return read_trials(tmp_path / home, "quick"), registry, champion
-
-    return go
 
 
 @pytest.fixture

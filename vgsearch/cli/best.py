@@ -60,14 +60,14 @@ def best(
 
 def combination_lines(versions: Sequence[ModelVersion], objective: str) -> list[str]:
     """One line for each alias of a soup or an ensemble: how to name it, and its value of the objective."""
-    from vgsearch.registry.names import INGREDIENTS_TAG
+    from vgsearch.registry.names import INGREDIENTS_TAG, recall_tag
 
     lines = []
     for version in versions:
         if version.kind == "trial":
             continue
         parts = version.tags.get(INGREDIENTS_TAG, "several")
-        recall = version.tags.get(f"vgsearch.{objective.replace('/', '.')}")
+        recall = version.tags.get(recall_tag(objective))
         scored = f", {objective} {float(recall):.1f}" if recall else ""
         warning = ", selected on a test split" if version.selected_on_test else ""
         lines += [

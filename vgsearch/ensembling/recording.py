@@ -13,7 +13,13 @@ from pathlib import Path
 from vgsearch.ensembling.criterion import Criterion
 from vgsearch.errors import StorageError
 from vgsearch.registry.checkpoint_files import LINEAGE_FILE, recorded_files
-from vgsearch.registry.names import INGREDIENTS_TAG, SELECTED_ON_TAG, SELECTED_ON_TEST_TAG, check_alias
+from vgsearch.registry.names import (
+    INGREDIENTS_TAG,
+    SELECTED_ON_TAG,
+    SELECTED_ON_TEST_TAG,
+    check_alias,
+    recall_tags,
+)
 from vgsearch.registry.protocol import Registry
 from vgsearch.registry.records import CombinationKind, ModelVersion
 from vgsearch.training.val_scores import recall_metrics, stored_results
@@ -109,7 +115,6 @@ def record_combination(
         own[SELECTED_ON_TAG] = str(criterion)
     if sees_test(ingredients, criterion):
         own[SELECTED_ON_TEST_TAG] = "true"
-    recalls = {f"vgsearch.{name.replace('/', '.')}": f"{value:.4f}" for name, value in metrics.items()}
     _write_lineage(folder, lineage(kind, ingredients, params, criterion))
     run_id = registry.open_combination(search, uid, kind=kind, label=uid, params=params, spec_text=spec_text)
     # Before the version, so that whoever finds that one has nothing but `finish_combination` left to do.
@@ -120,7 +125,7 @@ def record_combination(
         search=search,
         uid=uid,
         epoch=COMBINATION_EPOCH,
-        tags={**(tags or {}), **recalls, **own},
+        tags={**(tags or {}), **recall_tags(metrics), **own},
     )
     return finish_combination(registry, version, alias)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import posixpath
 import re
+from collections.abc import Mapping
 
 from vgsearch.errors import RegistryError
 
@@ -31,6 +32,16 @@ _KEY = re.compile(r"[A-Za-z0-9_\-. :/]{1,250}")
 _ALIAS = re.compile(r"[A-Za-z0-9_-]{1,128}")
 _VERSION_LIKE = re.compile(r"[vV]?[0-9]+")
 _NOT_IN_KEYS = re.compile(r"[^A-Za-z0-9_\-. :/]")
+
+
+def recall_tag(metric: str) -> str:
+    """The tag of a version that holds a recall: `vgsearch.val.recall_at_1` of `val/recall_at_1`."""
+    return f"vgsearch.{metric.replace('/', '.')}"
+
+
+def recall_tags(metrics: Mapping[str, float]) -> dict[str, str]:
+    """The recalls of the selection splits among `metrics`, in percent, as tags of a version."""
+    return {recall_tag(name): f"{value:.4f}" for name, value in metrics.items() if name.startswith("val/")}
 
 
 def check_segment(value: str, what: str) -> str:

@@ -16,6 +16,7 @@ from optuna.trial import FrozenTrial
 from vgsearch.config.document import SearchDocument
 from vgsearch.config.search import DataConfig, TrialSpec
 from vgsearch.errors import SearchError
+from vgsearch.registry.names import recall_tags
 from vgsearch.registry.protocol import Recorder
 from vgsearch.registry.records import TrialState
 from vgsearch.search.budget import Budget
@@ -27,7 +28,7 @@ from vgsearch.search.judge import Judge
 from vgsearch.search.memory import Holding
 from vgsearch.search.messages import WorkerMessage
 from vgsearch.search.outcome import stored_config
-from vgsearch.search.running import Report, RunningTrial, recall_tags
+from vgsearch.search.running import Report, RunningTrial
 from vgsearch.search.stopping import stops_nobody
 from vgsearch.search.study import (
     DETERMINISTIC,
@@ -339,7 +340,7 @@ class Ledger:
             search=self.document.name,
             uid=running.spec.uid,
             epoch=int(report["epoch"]),
-            tags=recall_tags(report),
+            tags=recall_tags(report["metrics"]),
         )
 
 

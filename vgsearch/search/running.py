@@ -98,12 +98,3 @@ class RunningTrial:
 
     def _objective(self, report: Report) -> float:
         return float(report["metrics"][self.spec.objective])
-
-
-def recall_tags(report: Report) -> dict[str, str]:
-    """The recalls of an epoch as tags of its recorded version: `vgsearch.val.recall_at_1`."""
-    return {
-        f"vgsearch.{name.replace('/', '.')}": f"{value:.4f}"
-        for name, value in report["metrics"].items()
-        if name.startswith("val/")
-    }
