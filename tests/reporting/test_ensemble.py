@@ -3,20 +3,15 @@
 from __future__ import annotations
 
 import numpy as np
-import pytest
 from rich.console import Console, RenderableType
 
 from vgsearch.reporting.ensemble import (
     EnsemblePart,
     EnsembleRound,
-    SplitGain,
-    render_gains,
     render_parts,
     render_rounds,
 )
 from vgsearch.retrieval.bootstrap import paired_bootstrap
-from vgsearch.retrieval.compare import compare_results
-from vgsearch.retrieval.recall import RetrievalResult
 
 
 def text_of(part: RenderableType) -> str:
@@ -77,16 +72,3 @@ def test_a_query_costs_the_sum_of_the_members() -> None:
     assert "4096 bytes a descriptor, 3.8 ms a query" in text
     text = text_of(render_parts([part(1.5), part(None)], fusion="mean", descriptor_bytes=2048))
     assert "1 members were not measured" in text
-
-
-@pytest.mark.parametrize(("gain", "apart"), [(0, False), (2, False), (30, True)])
-def test_what_cannot_be_told_apart_is_said(gain: int, apart: bool) -> None:
-    positions = np.column_stack([np.arange(100) * 100.0, np.zeros(100)])
-
-    def result(hits: int) -> RetrievalResult:
-        ranks = np.where(np.arange(100) < hits, 0, -1)
-        return RetrievalResult("val", ranks, 0, "stamp", query_utm_m=positions)
-
-    gains = [SplitGain("val", [compare_results(result(50), result(50 + gain), 1)])]
-    text = text_of(render_gains(gains, best_name="grl/1"))
-    assert ("Cannot be told apart by val R@1" in text) is not apart

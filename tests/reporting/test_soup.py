@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import numpy as np
 import pytest
 from rich.console import Console
 
-from vgsearch.reporting.soup import SoupRow, render_before_after, render_trajectory, single_ingredient_lines
-from vgsearch.retrieval.compare import compare_results
-from vgsearch.retrieval.recall import RetrievalResult
+from vgsearch.reporting.soup import SoupRow, render_trajectory, single_ingredient_lines
 
 
 def row(number, **changes):
@@ -91,32 +88,6 @@ def test_a_narrow_terminal_keeps_every_verdict():
     assert "given up" in " ".join(text.split())
 
 
-def result(hits):
-    utm_m = np.column_stack([np.arange(len(hits)) * 100.0, np.zeros(len(hits))])
-    return RetrievalResult("val", np.where(hits, 0, -1).astype(np.int32), 0, "stamp", query_utm_m=utm_m)
-
-
-def test_before_and_after_name_what_cannot_be_told_apart():
-    rng = np.random.default_rng(0)
-    before = rng.random(200) < 0.5
-    clearly, hardly = before.copy(), before.copy()
-    clearly[:80] = True
-    hardly[0] = not hardly[0]
-    text = printed(
-        render_before_after(
-            {
-                "day": [compare_results(result(before), result(clearly), 1)],
-                "night": [compare_results(result(before), result(hardly), 1)],
-            },
-            best="models:/vgsearch-broth/1",
-        )
-    )
-    assert "models:/vgsearch-broth/1, the best ingredient" in text
-    (sentence,) = [line for line in text.splitlines() if "Cannot be told apart" in line]
-    assert "night R@1" in sentence
-    assert "day" not in sentence
-
-
 @pytest.mark.parametrize("far", [True, False])
 def test_a_soup_of_one_says_what_it_is_and_why(far):
     refused = row(2, value=58.5, difference=-1.5, low=-3.0, high=0.5, is_taken=False)
@@ -129,3 +100,14 @@ def test_a_soup_of_one_says_what_it_is_and_why(far):
     assert ("search.branch" in " ".join(lines)) == far
     assert lines[-1].endswith("vgsearch soup --diagnose")
     assert single_ingredient_lines([FIRST], diagnose="x") == lines[:1]
+
+
+def test_a_narrow_console_has_whole_numbers_and_verdicts_below():
+    rows = [FIRST, row(2), row(3, value=57.9, difference=-2.1, low=-4.0, high=-0.2, is_taken=False)]
+    shown = render_trajectory(rows, criterion="val/recall_at_1", num_queries=96, method="greedy")
+    text = printed(shown, width=80)
+    assert "…" not in text
+    assert "+1.0 [-0.5, +2.5]" in line_of(text, 2)
+    assert [line.rstrip() for line in text.splitlines() if line.startswith("3")][1] == (
+        "3  refused: 2.1 points lower"
+    )

@@ -13,16 +13,15 @@ from vgsearch.ensembling.ensemble_choice import EnsembleChoice
 from vgsearch.ensembling.ensemble_pot import EnsemblePot
 from vgsearch.ensembling.selection import Round
 from vgsearch.models.checkpoint import read_metrics
+from vgsearch.reporting.before_after import render_before_after
 from vgsearch.reporting.ensemble import (
     EnsemblePart,
     EnsembleRound,
-    SplitGain,
-    render_gains,
     render_parts,
     render_rounds,
 )
 from vgsearch.retrieval.bootstrap import grid_places, paired_bootstrap
-from vgsearch.retrieval.compare import compare_results
+from vgsearch.retrieval.compare import PairedComparison, compare_splits
 from vgsearch.retrieval.recall import RetrievalResult
 
 FLOAT32_BYTES = 4
@@ -47,13 +46,17 @@ def print_choice(
         render_parts(
             _parts(choice, pot), fusion=file.fusion, descriptor_bytes=_descriptor_bytes(choice, pot, file)
         ),
-        render_gains(
-            _gains(pot.criterion, choice.before, choice.after), best_name=name_of(pot.candidates[choice.best])
+        render_before_after(
+            _gains(pot.criterion, choice.before, choice.after),
+            best=name_of(pot.candidates[choice.best]),
+            role="best member",
+            made="ensemble",
         ),
     ):
         console.print()
         console.print(part)
-    notes = [*choice.notes, f"{num_extracted} images were described for this; the rest was stored"]
+    flattered = "Splits that members were selected on flatter the ensemble; a held-out one does not."
+    notes = [flattered, *choice.notes, f"{num_extracted} images were described for this; the rest was stored"]
     console.print()
     for note in notes:
         console.print(note, markup=False, highlight=False, soft_wrap=True)
@@ -133,12 +136,9 @@ def _descriptor_bytes(choice: EnsembleChoice, pot: EnsemblePot, file: EnsembleFi
 
 def _gains(
     criterion: Criterion, before: Mapping[str, RetrievalResult], after: Mapping[str, RetrievalResult]
-) -> list[SplitGain]:
-    ns = sorted({1, 5, criterion.n})
-    return [
-        SplitGain(
-            split if split.startswith("test/") else f"val/{split}" if split else "val",
-            [compare_results(before[split], after[split], n) for n in ns],
-        )
-        for split in before
-    ]
+) -> dict[str, list[PairedComparison]]:
+    compared = compare_splits(before, after, sorted({1, 5, criterion.n}))
+    return {
+        split if split.startswith("test/") else f"val/{split}" if split else "val": at_each
+        for split, at_each in compared.items()
+    }

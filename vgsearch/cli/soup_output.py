@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import fields
 
 from vgsearch.cli.soup_run import SoupRun
 from vgsearch.ensembling.soup import Prepared
 from vgsearch.ensembling.soup_report import SoupCost, SoupReport
+from vgsearch.reporting.before_after import render_before_after
 from vgsearch.reporting.soup import (
     SoupRow,
-    render_before_after,
     render_trajectory,
     single_ingredient_lines,
 )
-from vgsearch.retrieval.compare import PairedComparison, compare_results
-from vgsearch.retrieval.recall import RetrievalResult
-
-_NS = (1, 5, 10, 20)
+from vgsearch.retrieval.compare import compare_splits
+from vgsearch.retrieval.recall import RECALL_NS
 
 
 def print_opening(run: SoupRun, prepared: Prepared) -> None:
@@ -59,7 +56,11 @@ def print_report(run: SoupRun, report: SoupReport) -> None:
             run.say(line)
     else:
         console.print()
-        console.print(render_before_after(compared(report.before, report.after), best=best))
+        named = {
+            split or "val": each
+            for split, each in compare_splits(report.before, report.after, RECALL_NS).items()
+        }
+        console.print(render_before_after(named, best=best, role="best ingredient", made="soup"))
         run.say(f"A split that chose this soup flatters it, a held-out one does not{_tests_hint(run)}.")
     if report.cost is None:
         run.say("This soup was recorded before: nothing was computed again.")
@@ -97,14 +98,3 @@ def _cost(cost: SoupCost) -> str:
         images = f"{cost.calibration_images} training images"
         text += f", {cost.num_calibrations} passes over {images} for BatchNorm"
     return f"{text}; {cost.described_stored:,} images described for the descriptor store."
-
-
-def compared(
-    before: Mapping[str, RetrievalResult], after: Mapping[str, RetrievalResult]
-) -> dict[str, list[PairedComparison]]:
-    """Best ingredient against soup on every split that both have."""
-    return {
-        split or "val": [compare_results(before[split], after[split], n) for n in _NS]
-        for split in before
-        if split in after
-    }

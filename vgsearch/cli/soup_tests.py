@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from vgsearch.cli.soup_output import compared
 from vgsearch.cli.soup_run import SoupRun, watching
 from vgsearch.data.retrieval_set import RetrievalSet
 from vgsearch.ensembling.soup_report import SoupReport, Watch
 from vgsearch.models.ensemble import model_identity
 from vgsearch.registry.records import ModelVersion
 from vgsearch.registry.scored_tests import NO_LOOKS, model_key
+from vgsearch.reporting.before_after import render_before_after
 from vgsearch.reporting.looks import looks_line
-from vgsearch.reporting.soup import render_before_after
-from vgsearch.retrieval.recall import RetrievalResult
+from vgsearch.retrieval.compare import compare_splits
+from vgsearch.retrieval.recall import RECALL_NS, RetrievalResult
 from vgsearch.retrieval.scoring import stamp_of
 from vgsearch.training.data_cache import load_split
 
@@ -34,9 +34,13 @@ def score_on_tests(run: SoupRun, report: SoupReport) -> None:
         for name, result in before.items():
             run.say(f"test/{name}: {result.summary()}")
     else:
-        named = {f"test/{name}": at_each for name, at_each in compared(before, after).items()}
+        named = {
+            f"test/{name}": at_each for name, at_each in compare_splits(before, after, RECALL_NS).items()
+        }
         run.console.print()
-        run.console.print(render_before_after(named, best=best.reference))
+        run.console.print(
+            render_before_after(named, best=best.reference, role="best ingredient", made="soup")
+        )
     looks = run.registry.test_scorings(run.shelf.search)
     line = looks_line({f"test/{name}": looks.get(name, NO_LOOKS) for name in sets})
     if line:

@@ -6,13 +6,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from rich.console import Group, RenderableType
-from rich.table import Table
 from rich.text import Text
 
 from vgsearch.reporting import wording
+from vgsearch.reporting.fitting import Fitting
 from vgsearch.reporting.table import new_table
 from vgsearch.retrieval.bootstrap import FEWEST_PLACES, BootstrapDifference
-from vgsearch.retrieval.compare import PairedComparison
 
 
 @dataclass(frozen=True)
@@ -61,33 +60,29 @@ class EnsemblePart:
     query_ms: float | None
 
 
-@dataclass(frozen=True)
-class SplitGain:
-    """The best member and the ensemble on one split, at one N or more."""
-
-    split: str
-    comparisons: Sequence[PairedComparison]
-
-
 def render_rounds(rounds: Sequence[EnsembleRound], *, criterion: str, num_queries: int) -> RenderableType:
     """Lay out the trajectory, and say why what came next was refused."""
-    table = new_table("round", "member", criterion, "difference to the round before", "", left=("member", ""))
+    wide = new_table("round", "member", criterion, "difference to the round before", "", left=("member", ""))
+    narrow = new_table("", "member", "recall", "difference", "", left=("member", ""))
+    narrow.columns[-1].no_wrap = False
     for each in rounds:
         number = f"{each.bag}.{each.number}" if each.bag else str(each.number)
-        table.add_row(
-            number,
-            Text(each.name),
-            f"{each.percent:.2f}",
-            wording.MISSING if each.difference is None else _points(each.difference),
-            _verdict(each),
-            style=None if each.taken else "dim",
-        )
+        for table in (wide, narrow):
+            table.add_row(
+                number,
+                Text(each.name),
+                f"{each.percent:.2f}",
+                wording.MISSING if each.difference is None else _points(each.difference),
+                _verdict(each),
+                style=None if each.taken else "dim",
+            )
+    explained = Text(f"recall: {criterion}; difference: to the round before")
     lines = [_refusal(rounds, criterion)] if any(not each.bag for each in rounds) else []
     if any(each.difference is not None and not each.difference.is_reliable for each in rounds):
         lines.append(f"* fewer than {FEWEST_PLACES} places changed, too few for the interval to be believed")
     return Group(
         Text(f"How it came about ({num_queries} queries, 95% intervals over resampled places)", style="bold"),
-        table,
+        Fitting(wide, Group(narrow, explained)),
         *(Text(line) for line in lines if line),
     )
 
@@ -95,6 +90,7 @@ def render_rounds(rounds: Sequence[EnsembleRound], *, criterion: str, num_querie
 def render_parts(parts: Sequence[EnsemblePart], *, fusion: str, descriptor_bytes: int) -> RenderableType:
     """Lay out the members with their weights, and what the ensemble costs whoever uses it."""
     table = new_table("member", "weight", "alone", "bytes", "query ms", "model", left=("member", "model"))
+    table.columns[-1].no_wrap = False
     for part in parts:
         table.add_row(
             Text(part.name),
@@ -112,41 +108,6 @@ def render_parts(parts: Sequence[EnsemblePart], *, fusion: str, descriptor_bytes
     else:
         cost += f"; what a query costs is not known: {len(parts) - len(known_ms)} members were not measured"
     return Group(Text("Members", style="bold"), table, Text(cost + "."))
-
-
-def render_gains(gains: Sequence[SplitGain], *, best_name: str) -> RenderableType:
-    """Lay out the best member against the ensemble, split by split."""
-    table = _gains_table(gains)
-    level = [
-        f"{gain.split} R@{each.first.n}" for gain in gains for each in gain.comparisons if each.better is None
-    ]
-    line = f"Cannot be told apart by {', '.join(level)}: the ensemble and {best_name}." if level else ""
-    doubtful = [each for gain in gains for each in gain.comparisons if not each.bootstrap.is_reliable]
-    mark = f"* fewer than {FEWEST_PLACES} places changed, too few for the interval to be believed"
-    note = "Splits that members were selected on flatter the ensemble; a held-out one does not."
-    return Group(
-        Text(f"Before ({best_name}, the best member) and after", style="bold"),
-        table,
-        *(Text(text) for text in (line, mark if doubtful else "", note) if text),
-    )
-
-
-def _gains_table(gains: Sequence[SplitGain]) -> Table:
-    table = new_table(
-        "split", "queries", "recall", "best member", "ensemble", "difference", "McNemar p", left=("split",)
-    )
-    for gain in gains:
-        for i, each in enumerate(gain.comparisons):
-            table.add_row(
-                Text(gain.split if i == 0 else ""),
-                str(each.first.num_queries) if i == 0 else "",
-                f"R@{each.first.n}",
-                str(each.first),
-                str(each.second),
-                _points(each.bootstrap),
-                f"{each.mcnemar.p_value:.3g}",
-            )
-    return table
 
 
 def _points(difference: BootstrapDifference) -> str:

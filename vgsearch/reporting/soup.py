@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from rich.console import Group, RenderableType
 from rich.text import Text
 
 from vgsearch.reporting import wording
+from vgsearch.reporting.fitting import Fitting
 from vgsearch.reporting.table import new_table
-from vgsearch.retrieval.compare import PairedComparison
 
 _REFUSED_STYLE = "dim"
+_NARROWEST_VERDICT = 36  # columns
 
 
 @dataclass(frozen=True)
@@ -66,12 +67,19 @@ def render_trajectory(
     """
     with_shares = method in ("greedy_weighted", "interpolate")
     headers = ["#", "ingredient", "alone", *(["share"] if with_shares else []), "soup with it"]
-    table = new_table(*headers, "difference", "verdict", left=("ingredient", "verdict"))
-    table.columns[-1].no_wrap = False
+    wide = new_table(*headers, "difference", "verdict", left=("ingredient", "verdict"))
+    bare = new_table(*headers, "difference", left=("ingredient",))
+    verdicts = new_table("#", "verdict", left=("verdict",))
+    for table in (wide, verdicts):
+        table.columns[-1].no_wrap = False
     for number, row in enumerate(rows, start=1):
         cells: list[str | Text] = [str(number), Text(row.reference), f"{row.alone:.1f}"]
         cells += [f"{row.share:.2f}"] if with_shares else []
-        table.add_row(*cells, _value(row), _difference(row), _verdict(row, method), style=_style(row, method))
+        cells += [_value(row), _difference(row)]
+        verdict, style = _verdict(row, method), _style(row, method)
+        wide.add_row(*cells, verdict, style=style)
+        bare.add_row(*cells, style=style)
+        verdicts.add_row(str(number), verdict, style=style)
     against = {
         "greedy": "the soup before it",
         "greedy_weighted": "the soup before it",
@@ -79,48 +87,12 @@ def render_trajectory(
     }.get(method, "the best ingredient")
     return Group(
         Text(f"What was tried, by {criterion}", style="bold"),
-        table,
+        Fitting(wide, Group(bare, Text(""), verdicts), core=bare, spare=_NARROWEST_VERDICT),
         Text(
             f"Percent over {num_queries} queries. Difference: points over {against}, on the same queries, "
             "with a 95% interval (bootstrap by place)."
         ),
     )
-
-
-def render_before_after(
-    comparisons: Mapping[str, Sequence[PairedComparison]], *, best: str
-) -> RenderableType:
-    """Lay out the best ingredient against the soup on each split.
-
-    Args:
-        comparisons: By split, at each N; first is the best ingredient.
-        best: What the best ingredient is called.
-    """
-    table = new_table(
-        "split", "queries", "recall", "best ingredient", "soup", "difference", "McNemar p", left=("split",)
-    )
-    level = []
-    for split, at_each in comparisons.items():
-        for i, each in enumerate(at_each):
-            boot = each.bootstrap
-            table.add_row(
-                Text(split if i == 0 else ""),
-                str(each.first.num_queries) if i == 0 else "",
-                f"R@{each.first.n}",
-                str(each.first),
-                str(each.second),
-                _points(100 * boot.difference, 100 * boot.low, 100 * boot.high),
-                f"{each.mcnemar.p_value:.3g}",
-            )
-            if not boot.excludes_zero:
-                level.append(f"{split} R@{each.first.n}")
-    lines: list[RenderableType] = [
-        Text(f"Before ({best}, the best ingredient) and after", style="bold"),
-        table,
-    ]
-    if level:
-        lines.append(Text(f"Cannot be told apart, the interval holds zero: {', '.join(level)}."))
-    return Group(*lines)
 
 
 def single_ingredient_lines(rows: Sequence[SoupRow], *, diagnose: str) -> list[str]:
@@ -166,11 +138,7 @@ def _value(row: SoupRow) -> str:
 def _difference(row: SoupRow) -> str:
     if row.difference is None or row.low is None or row.high is None:
         return wording.MISSING
-    return _points(row.difference, row.low, row.high)
-
-
-def _points(difference: float, low: float, high: float) -> str:
-    return f"{difference:+.1f} [{low:+.1f}, {high:+.1f}]"
+    return f"{row.difference:+.1f} [{row.low:+.1f}, {row.high:+.1f}]"
 
 
 def _verdict(row: SoupRow, method: str) -> Text:

@@ -4,44 +4,19 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
-from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
-from rich.measure import Measurement
+from rich.console import Group, RenderableType
 from rich.text import Text
 
 from vgsearch.reporting import wording
+from vgsearch.reporting.fitting import Fitting
 from vgsearch.reporting.next_steps import NextStep, next_steps, render_next_steps
 from vgsearch.reporting.table import new_table
 from vgsearch.reporting.trial_table import LiveTrial, best_first, name, remark, trial_table
 from vgsearch.reporting.verdicts import decisive_n
 
 _NARROWEST_REMARK = 36  # columns
-
-
-@dataclass(frozen=True)
-class _Trials:
-    """The table of trials, with reasons and settings in it or, where that is too narrow, below it."""
-
-    trials: tuple[LiveTrial, ...]
-    n: int
-
-    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
-        if not self.trials:
-            return
-        bare = trial_table(self.trials, self.n, with_remarks=False)
-        taken = Measurement.get(console, options.update(width=10_000), bare).maximum
-        if options.max_width - taken >= _NARROWEST_REMARK:
-            yield trial_table(self.trials, self.n, wrap=True)
-            return
-        yield bare
-        yield Text("")
-        remarks = new_table("trial", "settings", left=("settings",))
-        remarks.columns[-1].no_wrap = False
-        for trial in self.trials:
-            remarks.add_row(name(trial), Text(remark(trial)))
-        yield remarks
 
 
 def render_status(
@@ -75,7 +50,7 @@ def render_status(
     )
     head = f"Search {search}, ranked by {objective}: {driver}"
     counts = f"{_counts(trials, num_trials, is_alive=is_alive)}; {spent}"
-    table = _Trials(tuple(best_first(trials)), decisive_n(objective))
+    table = _table(best_first(trials), decisive_n(objective))
     cut_short = [Text(f"cut short: {cut_short_by}")] if cut_short_by else []
     return Group(Text(head, style="bold"), Text(counts), *cut_short, table)
 
@@ -117,6 +92,19 @@ def render_steps(steps: Sequence[NextStep], journal: Path) -> str:
         shlex.join(["optuna-dashboard", str(journal)]), "browse the study (pip install optuna-dashboard)"
     )
     return render_next_steps([*steps, dashboard])
+
+
+def _table(trials: Sequence[LiveTrial], n: int) -> RenderableType:
+    """The table of trials, with reasons and settings in it or, where that is too narrow, below it."""
+    if not trials:
+        return Group()
+    bare = trial_table(trials, n, with_remarks=False)
+    remarks = new_table("trial", "settings", left=("settings",))
+    remarks.columns[-1].no_wrap = False
+    for trial in trials:
+        remarks.add_row(name(trial), Text(remark(trial)))
+    wide = trial_table(trials, n, wrap=True)
+    return Fitting(wide, Group(bare, Text(""), remarks), core=bare, spare=_NARROWEST_REMARK)
 
 
 def _counts(trials: Sequence[LiveTrial], num_trials: int, *, is_alive: bool) -> str:

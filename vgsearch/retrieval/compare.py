@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -17,7 +18,14 @@ from vgsearch.retrieval.bootstrap import (
 from vgsearch.retrieval.mcnemar import McNemar, mcnemar_exact, smallest_detectable_difference
 from vgsearch.retrieval.recall import Recall, RetrievalResult
 
-__all__ = ["PairedComparison", "compare_results", "mcnemar_exact", "paired_bootstrap", "require_same_stamp"]
+__all__ = [
+    "PairedComparison",
+    "compare_results",
+    "compare_splits",
+    "mcnemar_exact",
+    "paired_bootstrap",
+    "require_same_stamp",
+]
 
 ALPHA = 0.05
 
@@ -151,3 +159,14 @@ def compare_results(
             first.num_queries, (test.only_first + test.only_second) / first.num_queries
         ),
     )
+
+
+def compare_splits(
+    first: Mapping[str, RetrievalResult], second: Mapping[str, RetrievalResult], ns: Sequence[int]
+) -> dict[str, list[PairedComparison]]:
+    """Compare at each of `ns` on every split that both have; errors as of `compare_results`."""
+    return {
+        split: [compare_results(first[split], second[split], n) for n in ns]
+        for split in first
+        if split in second
+    }
