@@ -27,7 +27,9 @@ from vgsearch.errors import ConfigError
 Model = TypeVar("Model", bound=Strict)
 Check = Callable[[Node, Model], list[Problem]]
 
-QueryMethod = Literal["native", "single_query", "central_crop", "five_crops", "nearest_crop", "majority_voting"]
+QueryMethod = Literal[
+    "native", "single_query", "central_crop", "five_crops", "nearest_crop", "majority_voting"
+]
 
 
 class CombinationEvalConfig(Strict):
