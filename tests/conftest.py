@@ -11,6 +11,9 @@ import pytest
 os.environ["XDG_CACHE_HOME"] = tempfile.mkdtemp(prefix="vgsearch-test-cache-")
 for _name in ("MLFLOW_TRACKING_URI", "VGSEARCH_HOME", "VGSEARCH_DATA"):
     os.environ.pop(_name, None)
+if "PYTEST_XDIST_WORKER" in os.environ:
+    # Several test processes share the cores: threads of one would only wait for those of another.
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 
 @pytest.fixture(scope="session")
