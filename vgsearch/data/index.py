@@ -116,7 +116,7 @@ def index_listing(
 
 
 def join_indexes(indexes: Sequence[ImageIndex]) -> ImageIndex:
-    """The images of several folders, one after the other, under absolute paths; a single index stays as it is.
+    """The images of several folders, one after the other, under absolute paths; a single index stays itself.
 
     Args:
         indexes: at least one.
