@@ -22,6 +22,8 @@ def test_validate_lists_what_is_searched(vgsearch, space_file, own_city):
     assert run.code == 0, run.err
     assert "trial.loss.0_cosface.scale" in run.out
     assert "!uniform [20, 64]" in run.out
+    run = vgsearch("validate", space_file, "--set", "trial.precision=!choice [auto, fp32]")
+    assert "!choice [auto, fp32]" in run.out
 
 
 def test_train_then_evaluate_then_best(vgsearch, space_file, own_city, tmp_path):

@@ -83,6 +83,50 @@ def test_a_domain_classifier_needs_target_photos(problems, load):
     load("name: a\ndata: {train: t, val: v, target_domain: n}\ntrial: {domain: {grl_alpha: 0.3}}")
 
 
+DISCRIMINATOR_ALONE = (
+    "is about the domain classifier, which placement: inline does not have; leave it out, or give each "
+    "placement an option of its own in a !choice"
+)
+
+
+@pytest.mark.parametrize(
+    "key", ["where: features", "where: descriptor", "hidden: 8", "lr: 1e-3", "weight: 1", "batch_fraction: 1"]
+)
+def test_keys_of_the_classifier_mean_nothing_inline(problems, key):
+    assert problems(f"trial:\n  domain:\n    placement: inline\n    {key}\n") == [
+        f"space.yaml:6: trial.domain.{key.partition(':')[0]}: {DISCRIMINATOR_ALONE}"
+    ]
+
+
+def test_an_option_for_each_placement(problems, load):
+    head = "name: a\ndata: {train: t, val: v, target_domain: n}\ntrial:\n  domain: "
+    assert problems(head + "{placement: !choice [discriminator, inline], where: features}\n") == [
+        f"space.yaml:4: trial.domain.where: {DISCRIMINATOR_ALONE}"
+    ]
+    load(
+        head + "!choice [null, {placement: inline, grl_alpha: !uniform [0.1, 1]}, "
+        "{grl_alpha: !uniform [0, 1], where: !choice [descriptor, features]}]\n"
+    )
+
+
+def test_names_of_target_domains(problems, load):
+    head = "name: a\ndata:\n  train: t\n  val: v\n  target_domain:"
+    rule = "a name must be 1 to 100 letters, digits, '.', '_' or '-'"
+    assert problems(f"{head}\n    n/t: a\n    rainy night: b\n    source: c\n") == [
+        f"space.yaml:6: data.target_domain: {rule}, got 'n/t'",
+        f"space.yaml:7: data.target_domain: {rule}, got 'rainy night'",
+        "space.yaml:8: data.target_domain.source: 'source' is kept for the training photos; "
+        "choose another name",
+    ]
+    assert problems(f"{head} {{}}\n") == [
+        "space.yaml:5: data.target_domain: needs at least one domain; name a folder, or write null"
+    ]
+    data = load(f"{head} {{night: a, rain: b}}\ntrial: {{domain: {{}}}}\n").data
+    assert data.target_domains == {"night": "a", "rain": "b"}
+    assert load(f"{head} night\n").data.target_domains == {"": "night"}
+    assert load(f"{head} null\n").data.target_domains == {}
+
+
 def test_backbones_are_asked_about_once_each_in_every_branch(problems):
     asked = []
 

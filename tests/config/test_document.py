@@ -252,7 +252,15 @@ _loss = st.one_of(
     st.fixed_dictionaries({"name": st.just("sphereface")}, optional={"margin_mul": _bounded(1, 8)}),
 )
 _domain = st.one_of(
-    st.none(), st.fixed_dictionaries({}, optional={"grl_alpha": _bounded(0, 2), "hidden": _whole})
+    st.none(),
+    st.fixed_dictionaries(
+        {},
+        optional={
+            "grl_alpha": _bounded(0, 2),
+            "hidden": _whole,
+            "where": st.sampled_from(["features", Choice(("descriptor", "features"))]),
+        },
+    ),
 )
 _backbone = st.one_of(
     st.sampled_from(["resnet18.tv_in1k", "vgg16"]),
@@ -387,4 +395,6 @@ def test_the_demo_line_of_a_space_of_the_paper_loads(name, tmp_path):
 
 
 def test_there_are_shipped_search_spaces():
-    assert [file.name for file in SHIPPED] == sorted(["demo.yaml", "demo_branch.yaml", *OF_THE_PAPER])
+    assert [file.name for file in SHIPPED] == sorted(
+        ["demo.yaml", "demo_branch.yaml", "demo_grl.yaml", *OF_THE_PAPER]
+    )

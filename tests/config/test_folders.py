@@ -38,6 +38,8 @@ def test_absolute_data(tmp_path, monkeypatch):
     assert found.demo_city.folder == f"{tmp_path}/data/city"
     assert found.demo_city.image_px == data.demo_city.image_px
     assert absolute_data(DataConfig(train="t", val="v"), tmp_path).val == f"{tmp_path}/v"
+    several = DataConfig(train="t", val="v", target_domain={"night": "n", "rain": "/abs/r"})
+    assert absolute_data(several, tmp_path).target_domain == {"night": f"{tmp_path}/n", "rain": "/abs/r"}
 
 
 def test_absolute_data_from_a_relative_root(tmp_path, monkeypatch):
@@ -54,6 +56,16 @@ def test_folder_by_key():
         ("data", "val", "day"): "d",
         ("data", "tests", "x"): "y",
     }
+    assert folder_by_key(DataConfig(train="t", val="v", target_domain="n")) == {
+        ("data", "train"): "t",
+        ("data", "val"): "v",
+        ("data", "target_domain"): "n",
+    }
+    several = DataConfig(train="t", val="v", target_domain={"night": "n", "rain": "r"})
+    assert list(folder_by_key(several).items())[-2:] == [
+        (("data", "target_domain", "night"), "n"),
+        (("data", "target_domain", "rain"), "r"),
+    ]
 
 
 def test_loading_checks_folders_but_not_those_of_an_unbuilt_city(problems, tmp_path):
@@ -67,6 +79,14 @@ def test_loading_checks_folders_but_not_those_of_an_unbuilt_city(problems, tmp_p
         "space.yaml:9: data.target_domain: folder /elsewhere/night does not exist; "
         f"put it there, or set --data-root (now {root})".replace(f"{tmp_path}/", ""),
     ]
+
+
+def test_a_missing_folder_among_several_target_domains(problems, tmp_path):
+    for folder in ("t", "v", "rain"):
+        (tmp_path / folder).mkdir()
+    text = "name: a\ndata:\n  train: t\n  val: v\n  target_domain:\n    rain: rain\n    night: n\n"
+    (problem,) = problems(text, data_root=tmp_path)
+    assert problem.startswith("space.yaml:7: data.target_domain.night: folder n does not exist")
 
 
 def test_resolved_data(load, tmp_path):

@@ -10,12 +10,16 @@ data:
   train: {train}
   val: {val}
   tests: {{tokyo: {test}}}
+  target_domain: {target}
 """
+
+
+FOLDERS = {"train": "sf/train", "val": "sf/val", "test": "tokyo/test", "target": "night"}
 
 
 def load(tmp_path, **folders):
     path = tmp_path / "apart.yaml"
-    path.write_text(FILE.format(**{"train": "sf/train", "val": "sf/val", "test": "tokyo/test", **folders}))
+    path.write_text(FILE.format(**{**FOLDERS, **folders}))
     return load_document(path)
 
 
@@ -31,6 +35,15 @@ def test_separate_folders_pass(tmp_path):
         ({"val": "sf/./val/../train"}, 4, "data.val", "data.train"),
         ({"test": "sf/val/hard"}, 5, "data.tests.tokyo", "data.val"),
         ({"val": "{day: sf/val, night: tokyo/test}"}, 5, "data.tests.tokyo", "data.val.night"),
+        ({"target": "tokyo/test/queries"}, 6, "data.target_domain", "data.tests.tokyo"),
+        ({"target": "{dusk: dusk, night: sf/val}"}, 6, "data.target_domain.night", "data.val"),
+        ({"target": "sf/train/night"}, 6, "data.target_domain", "data.train"),
+        (
+            {"target": "{all: night, rain: night/rain}"},
+            6,
+            "data.target_domain.rain",
+            "data.target_domain.all",
+        ),
     ],
 )
 def test_a_shared_or_nested_folder_is_refused(tmp_path, folders, line, key, other):

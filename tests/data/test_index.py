@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from vgsearch.data import index as index_module
-from vgsearch.data.index import ImageIndex, index_folder, require_coordinates
+from vgsearch.data.index import ImageIndex, index_folder, join_indexes, require_coordinates
 from vgsearch.data.index_cache import table_path
 from vgsearch.errors import DataError
 
@@ -111,3 +111,17 @@ def test_names_without_coordinates_are_indexed_and_refused_where_needed(tmp_path
 def test_a_relative_folder_gives_an_absolute_root(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(folder.parent)
     assert index_folder(Path("photos"), cache_dir=Path("cache")).root == folder
+
+
+def test_joined_folders(folder: Path, tmp_path: Path) -> None:
+    other = tmp_path / "elsewhere" / "night"
+    other.mkdir(parents=True)
+    (other / "plain.jpg").write_bytes(b"1")
+    first, second = index(folder), index_folder(other, cache_dir=tmp_path / "cache")
+    joined = join_indexes([first, second])
+    paths = [each.absolute(i) for each in (first, second) for i in range(len(each))]
+    assert [joined.absolute(i) for i in range(len(joined))] == paths
+    assert joined.utm_east[:3].tolist() == first.utm_east.tolist()
+    assert np.isnan(joined.utm_east[3])
+    assert joined.fingerprint not in (first.fingerprint, second.fingerprint)
+    assert join_indexes([first]) is first

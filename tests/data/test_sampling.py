@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from vgsearch.data.draws import Salt
-from vgsearch.data.sampling import ShuffledStream
+from vgsearch.data.sampling import MixedStream, ShuffledStream, even_shares
 
 
 def stream(
@@ -60,6 +60,42 @@ def test_passes_epochs_and_seeds_differ() -> None:
     for i, order in enumerate(orders):
         for other in orders[:i]:
             assert (order == other).mean() < 0.1
+
+
+@settings(deadline=None, max_examples=30)
+@given(st.lists(st.tuples(st.integers(1, 9), st.integers(1, 5)), min_size=1, max_size=4))
+def test_a_mixture_has_each_parts_batches_side_by_side(parts: list[tuple[int, int]]) -> None:
+    streams = [stream(size, share, drop_last=False) for size, share in parts]
+    mixed = MixedStream(streams, [size for size, _ in parts])
+    width = sum(share for _, share in parts)
+    for number in (0, 1, 7):
+        expected = []
+        for i, one in enumerate(streams):
+            expected += [sum(size for size, _ in parts[:i]) + item for item in one.batch(number).tolist()]
+        assert mixed.batch(number).tolist() == expected
+        assert mixed.positions(number).tolist() == list(range(number * width, (number + 1) * width))
+
+
+def test_parts_of_a_mixture_have_orders_of_their_own() -> None:
+    orders = [
+        ShuffledStream(50, 50, seed=0, epoch=0, salt=Salt.TARGET_ORDER, drop_last=False, part=part).batch(
+            number
+        )
+        for part in range(3)
+        for number in range(2)
+    ]
+    for i, order in enumerate(orders):
+        for other in orders[:i]:
+            assert (order == other).mean() < 0.2
+
+
+@given(st.integers(0, 100), st.integers(1, 9))
+def test_even_shares(total: int, parts: int) -> None:
+    shares = even_shares(total, parts)
+    assert sum(shares) == total
+    assert len(shares) == parts
+    assert shares == sorted(shares, reverse=True)
+    assert shares[0] - shares[-1] <= 1
 
 
 def test_too_few_items() -> None:

@@ -205,6 +205,45 @@ def test_targets_are_augmented_with_draws_of_their_own(mixed_index: ImageIndex) 
     assert counts.tolist() == [10, 10, 10]
 
 
+def test_domains_share_each_batch_and_have_passes_of_their_own(mixed_index: ImageIndex) -> None:
+    sizes, shares = (3, 9, 2), (2, 2, 1)
+    few = mixed_index.subset(np.arange(sum(sizes)))
+    trial = TRIAL.model_copy(update={"iterations_per_epoch": 18})
+    batches = TargetBatches(
+        few, trial, batch_size=5, epoch=1, threads=2, device=CPU, domain_sizes=sizes, augment_on_device=False
+    )
+    chosen = np.stack([batches._source.plan(number).image_ids for number in range(18)])
+    columns = np.split(chosen, np.cumsum(shares)[:-1], axis=1)
+    firsts = np.cumsum((0, *sizes))
+    for column, size, first in zip(columns, sizes, firsts[:-1], strict=True):
+        visits = column.reshape(-1) - first
+        for start in range(0, len(visits) // size * size, size):
+            assert sorted(visits[start : start + size].tolist()) == list(range(size))
+    first_batch = next(iter(batches))
+    for position, (image, image_id) in enumerate(zip(first_batch, chosen[0].tolist(), strict=True)):
+        expected = plainly_augmented(read(few, image_id), position, epoch=1, salt=Salt.TARGET_AUGMENT)
+        torch.testing.assert_close(image, expected, atol=1e-4, rtol=0)
+
+
+def test_one_domain_is_as_it_was_without_naming_it(index: ImageIndex) -> None:
+    plans = [
+        TargetBatches(index, TRIAL, batch_size=5, epoch=1, threads=1, device=CPU, domain_sizes=sizes)
+        ._source.plan(2)
+        .image_ids
+        for sizes in (None, [len(index)])
+    ]
+    np.testing.assert_array_equal(*plans)
+
+
+def test_domains_of_one_size_have_orders_of_their_own(index: ImageIndex) -> None:
+    batches = TargetBatches(
+        index, TRIAL, batch_size=20, epoch=0, threads=1, device=CPU, domain_sizes=[10, 11]
+    )
+    first, second = np.split(batches._source.plan(0).image_ids, 2)
+    assert sorted(first.tolist()) == list(range(10))
+    assert (first != second - 10).any()
+
+
 def test_a_truncated_photo_surfaces_as_an_error_that_names_it(index: ImageIndex) -> None:
     broken = index.absolute(4)
     broken.write_bytes(broken.read_bytes()[:300])

@@ -34,6 +34,8 @@ def test_what_is_trained_how_does_not_matter(tiny_trial: TrialConfig) -> None:
         loss=ArcFaceConfig(name="arcface"),
         domain=DomainConfig(placement="inline"),
     )
+    for where in ("descriptor", "features"):
+        assert expected == hash_of(tiny_trial, domain=DomainConfig(where=where))
 
 
 def test_what_is_computed_does_matter(tiny_trial: TrialConfig) -> None:

@@ -42,6 +42,12 @@ def test_logits_are_float32_under_autocast() -> None:
     assert logits.dtype == torch.float32
 
 
+@pytest.mark.parametrize("num_targets", [1, 2, 5])
+def test_an_output_for_the_source_and_each_target(num_targets: int) -> None:
+    classifier = DomainClassifier(8, 4, seed=0, num_targets=num_targets)
+    assert classifier(torch.randn(3, 8), 0.3).shape == (3, 1 + num_targets)
+
+
 def test_linear_has_the_distribution_of_torchs_own() -> None:
     linear = seeded_linear(64, 400, torch.Generator().manual_seed(0))
     bound = 1 / math.sqrt(64)

@@ -60,6 +60,20 @@ def test_descriptors_are_float32_of_norm_one(tiny_trial: TrialConfig) -> None:
     assert F.cosine_similarity(plain, rough).min() > 0.99
 
 
+def test_pooled_features_are_what_the_descriptors_are_made_of(tiny_trial: TrialConfig) -> None:
+    network = build_network(tiny_trial).eval()
+    images = torch.randint(0, 256, (3, 3, 64, 64), dtype=torch.uint8)
+    with torch.inference_mode():
+        descriptors, features = network.describe(images)
+        unit = F.normalize(network.backbone(network.normalise(images)), dim=1)
+        plain = unit.clamp(min=1e-6).pow(network.pooling.p).mean(dim=(2, 3)).pow(1 / network.pooling.p)
+        assert torch.equal(descriptors, network(images))
+        torch.testing.assert_close(features, plain)
+        torch.testing.assert_close(descriptors, F.normalize(network.linear(features), dim=1))
+        with torch.autocast("cpu", dtype=torch.bfloat16):
+            assert network.describe(images)[1].dtype == torch.float32
+
+
 def test_bytes_and_floats_are_the_same_image(tiny_trial: TrialConfig) -> None:
     network = build_network(tiny_trial).eval()
     images = torch.randint(0, 256, (2, 3, 64, 64), dtype=torch.uint8)

@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from vgsearch.config.checks import is_safe_name
 from vgsearch.errors import RegistryError
 from vgsearch.registry.names import check_key, check_segment, safe_key
 
@@ -26,6 +27,15 @@ def mlflow_refuses() -> Callable[[str], bool]:
         return False
 
     return refuses
+
+
+@given(st.one_of(KEYS, st.text(alphabet="aZ09._-", min_size=1, max_size=100)).filter(is_safe_name))
+def test_every_name_of_a_target_domain_makes_a_metric(
+    mlflow_refuses: Callable[[str], bool], name: str
+) -> None:
+    metric = f"train/domain_accuracy_{name}"
+    assert check_key(metric, "a metric") == metric
+    assert not mlflow_refuses(metric)
 
 
 @given(KEYS)

@@ -113,3 +113,10 @@ def test_every_folder_that_trials_read_is_asked_for():
         "data.tests.xs": "/x",
         "data.target_domain": "/u",
     }
+    several = DataConfig(train="/t", val="/v", target_domain={"night": "/n", "rain": "/r"})
+    assert data_folders(several) == {
+        "data.train": "/t",
+        "data.val": "/v",
+        "data.target_domain.night": "/n",
+        "data.target_domain.rain": "/r",
+    }

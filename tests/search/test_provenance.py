@@ -53,6 +53,15 @@ def test_a_split_that_cannot_be_read_is_said(load: Any) -> None:
     assert splits["train"]["images"] > 0
 
 
+def test_each_target_domain_is_described(load: Any, tiny_city: Path) -> None:
+    document, data = load()
+    night = str(tiny_city / "target_night")
+    several = data.model_copy(update={"target_domain": {"night": night, "rain": "/nowhere"}})
+    splits = json.loads(gather(document, several, [])["data.json"])["splits"]
+    assert splits["target_domain/night"]["content_hash"] == index_folder(Path(night)).content_hash
+    assert "does not exist" in splits["target_domain/rain"]["error"]
+
+
 def test_no_environment_is_recorded(load: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "hunter2hunter2")
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://me:hunter2hunter2@example.org")

@@ -47,10 +47,11 @@ def write_places(
 
 @pytest.fixture(scope="session")
 def tiny_world(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Folders train, night, val_day and val_night; neighbouring places are 10 m apart, in two groups."""
+    """Folders train, night, dusk, val_day, val_night; neighbouring places are 10 m apart, in two groups."""
     root = tmp_path_factory.mktemp("tiny_world")
     write_places(root / "train", range(4))
     write_places(root / "night", range(100, 102), night=True)
+    write_places(root / "dusk", range(200, 201), places=range(5), night=True)
     for split, night in (("val_day", False), ("val_night", True)):
         write_places(root / split / "database", range(10, 11), spacing_m=100)
         write_places(root / split / "queries", range(20, 22), spacing_m=100, night=night)
@@ -91,6 +92,19 @@ def tiny_spec(tiny_world: Path, tiny_trial: TrialConfig) -> TrialSpec:
             tests={"night": str(tiny_world / "val_night")},
             target_domain=str(tiny_world / "night"),
         ),
+    )
+
+
+@pytest.fixture(scope="session")
+def two_domains(tiny_spec: TrialSpec, tiny_world: Path) -> TrialSpec:
+    """The tiny trial with a second, smaller target domain, and a classifier of features."""
+    target = {"night": str(tiny_world / "night"), "dusk": str(tiny_world / "dusk")}
+    domain = DomainConfig(grl_alpha=0.5, schedule="ramp", hidden=16, where="features", batch_fraction=0.6)
+    return tiny_spec.model_copy(
+        update={
+            "data": tiny_spec.data.model_copy(update={"target_domain": target}),
+            "trial": tiny_spec.trial.model_copy(update={"domain": domain}),
+        }
     )
 
 

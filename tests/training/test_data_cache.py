@@ -23,6 +23,7 @@ def test_what_a_trial_gets(tiny_spec: TrialSpec) -> None:
     assert {name: val.name for name, val in data.val.items()} == {"day": "day", "night": "night"}
     assert data.target is not None
     assert len(data.target) == 32
+    assert data.target_sizes == (32,)
 
 
 def test_trials_share_what_they_have_in_common(tiny_spec: TrialSpec) -> None:
@@ -47,6 +48,14 @@ def test_target_only_where_it_is_used(
     config = None if domain is None else DomainConfig.model_validate(domain)
     trial = tiny_spec.trial.model_copy(update={"domain": config})
     assert (load_trial_data(tiny_spec.data, trial).target is not None) == has_target
+
+
+def test_several_target_domains_are_one_index(two_domains: TrialSpec) -> None:
+    data = load_trial_data(two_domains.data, two_domains.trial)
+    assert data.target_sizes == (32, 5)
+    assert data.target is not None
+    folders = [data.target.absolute(i).parent.name for i in range(len(data.target))]
+    assert folders == ["night"] * 32 + ["dusk"] * 5
 
 
 def test_a_group_smaller_than_a_batch_is_found_before_its_turn(tiny_spec: TrialSpec) -> None:

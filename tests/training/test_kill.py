@@ -42,11 +42,13 @@ for folder in sys.argv[1:]:
 """
 
 
-def test_killed_in_the_middle_of_an_epoch(tiny_spec: TrialSpec, tmp_path: Path) -> None:
+def test_killed_in_the_middle_of_an_epoch(
+    tiny_spec: TrialSpec, two_domains: TrialSpec, tmp_path: Path
+) -> None:
     specs = {}
-    for precision in ("fp32", "bf16"):
-        trial = tiny_spec.trial.model_copy(update={"precision": precision, "epochs": 2})
-        specs[tmp_path / precision] = tiny_spec.model_copy(update={"trial": trial})
+    for precision, spec in (("fp32", two_domains), ("bf16", tiny_spec)):
+        trial = spec.trial.model_copy(update={"precision": precision, "epochs": 2})
+        specs[tmp_path / precision] = spec.model_copy(update={"trial": trial})
     for folder, spec in specs.items():
         folder.mkdir()
         (folder / "spec.json").write_text(spec.model_dump_json())

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import copy
+from dataclasses import replace
 
 import pytest
 import torch
@@ -8,14 +9,24 @@ from torch.nn import functional
 
 from vgsearch.config.trial import DomainConfig, TrialConfig
 from vgsearch.models.precision import resolve_precision
+from vgsearch.training.domain_batch import DomainBatch
 from vgsearch.training.parts import TrialParts, build_parts
 
 CPU = torch.device("cpu")
 FP32 = resolve_precision("fp32", CPU)
 
 
-def _parts(trial: TrialConfig, num_classes: int = 6) -> TrialParts:
-    return build_parts(trial, [num_classes], CPU, FP32, checkpoint=None, epoch=0, compile_threads=1)
+def _parts(trial: TrialConfig, num_classes: int = 6, num_targets: int = 1) -> TrialParts:
+    return build_parts(
+        trial,
+        [num_classes],
+        CPU,
+        FP32,
+        checkpoint=None,
+        epoch=0,
+        compile_threads=1,
+        num_targets=num_targets,
+    )
 
 
 def _batch(seed: int, count: int) -> torch.Tensor:
@@ -33,35 +44,52 @@ def _trained(parts: TrialParts) -> dict[str, Named]:
     return {"lr": network, "classifier_lr": dict(head.named_parameters()), "domain.lr": domain}
 
 
-def _plain_gradients(parts: TrialParts, domain: DomainConfig | None) -> None:
+def _plain_gradients(parts: TrialParts, domain: DomainConfig | None, targets: tuple[int, ...]) -> None:
     """One step's gradients written out: the reversal is a second backward pass with its sign turned."""
     head, _ = parts.classifiers.activate(0)
-    images = _batch(0, 4) if domain is None else torch.cat([_batch(0, 4), _batch(1, 2)])
-    descriptors = parts.network(images)
+    images = _batch(0, 4) if domain is None else torch.cat([_batch(0, 4), _batch(1, sum(targets))])
+    network = parts.network
+    features = network.pooling(functional.normalize(network.backbone(network.normalise(images)), dim=1))
+    descriptors = functional.normalize(network.linear(features), dim=1)
     place = functional.cross_entropy(head(descriptors[:4], torch.arange(4)), torch.arange(4))
     place.backward(retain_graph=True)
     if domain is None or parts.domain is None:
         return
-    cut = descriptors.detach().requires_grad_()
+    read = features if domain.where == "features" else descriptors
+    cut = read.detach().requires_grad_()
     classifier = parts.domain.classifier
     logits = classifier.logits(torch.relu(classifier.hidden(cut)))
-    loss = 0.5 * functional.cross_entropy(logits[:4], torch.zeros(4, dtype=torch.int64))
-    loss = loss + 0.5 * functional.cross_entropy(logits[4:], torch.ones(2, dtype=torch.int64))
-    (domain.weight * loss).backward()
+    losses = [
+        functional.cross_entropy(part, torch.full((len(part),), label))
+        for label, part in enumerate(logits.split([4, *targets]))
+    ]
+    (domain.weight * torch.stack(losses).mean()).backward()
     assert cut.grad is not None
-    descriptors.backward(-domain.grl_alpha * cut.grad)
+    read.backward(-domain.grl_alpha * cut.grad)
 
 
-@pytest.mark.parametrize("domain", [None, DomainConfig(grl_alpha=0.7, weight=0.5, hidden=8, lr=2e-3)])
-def test_equals_a_step_written_out(tiny_trial: TrialConfig, domain: DomainConfig | None) -> None:
+@pytest.mark.parametrize(
+    ("domain", "targets"),
+    [
+        (None, ()),
+        (DomainConfig(grl_alpha=0.7, weight=0.5, hidden=8, lr=2e-3), (2,)),
+        (DomainConfig(grl_alpha=0.7, where="features", hidden=8), (2,)),
+        (DomainConfig(grl_alpha=0.7, where="features", hidden=8), (2, 1, 1)),
+    ],
+)
+def test_equals_a_step_written_out(
+    tiny_trial: TrialConfig, domain: DomainConfig | None, targets: tuple[int, ...]
+) -> None:
     trial = tiny_trial.model_copy(update={"domain": domain})
-    ours, plain = _parts(trial), _parts(trial)
-    target = None if domain is None else _batch(1, 2)
-    loss, accuracy = ours.step_on(0, FP32, CPU)(_batch(0, 4), torch.arange(4), target, 0.5)
+    ours, plain = (_parts(trial, num_targets=len(targets)) for _ in range(2))
+    target = None if domain is None else _batch(1, sum(targets))
+    step = replace(ours.step_on(0, FP32, CPU), batch=DomainBatch.whole(4, targets))
+    loss, accuracies = step(_batch(0, 4), torch.arange(4), target, 0.5)
     assert loss.shape == ()
     assert not loss.requires_grad
-    assert (accuracy is None) == (domain is None)
-    _plain_gradients(plain, domain)
+    assert (accuracies is None) == (domain is None)
+    assert accuracies is None or accuracies.shape == (1 + len(targets),)
+    _plain_gradients(plain, domain, targets)
     rates = {"lr": trial.lr, "classifier_lr": trial.classifier_lr, "domain.lr": domain.lr if domain else 0}
     for key, parameters in _trained(ours).items():
         expected = _trained(plain)[key]

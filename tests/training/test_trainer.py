@@ -50,6 +50,8 @@ def test_reports_and_folder(tiny_spec: TrialSpec, tmp_path: Path) -> None:
     assert seen[0][1] == 3
     assert report.metrics["train/loss"] > 0
     assert 0 <= report.metrics["train/domain_accuracy"] <= 100
+    assert report.metrics["train/domain_chance"] == 50
+    assert not any(name.startswith("train/domain_accuracy_") for name in report.metrics)
     assert report.metrics["train/images_per_s"] > 0
     assert 0 < report.metrics["train/grl_alpha"] < 0.5
     assert report.seconds >= report.metrics["time/train_s"] + report.metrics["time/val_s"]
@@ -97,7 +99,11 @@ def test_best_is_the_first_of_equals(
     assert read_metrics(tmp_path / "epoch_0003")["best_epoch"] == 2
 
 
-def test_resuming_after_every_epoch_equals_going_on(tiny_spec: TrialSpec, tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", ["tiny_spec", "two_domains"])
+def test_resuming_after_every_epoch_equals_going_on(
+    name: str, request: pytest.FixtureRequest, tmp_path: Path
+) -> None:
+    tiny_spec = request.getfixturevalue(name)
     whole = _run(tiny_spec, tmp_path / "whole")
     _run(tiny_spec, tmp_path / "parts", epochs=1)
     _run(tiny_spec, tmp_path / "parts", epochs=2)
@@ -185,6 +191,46 @@ def test_domain_without_target_folder(tiny_spec: TrialSpec, tmp_path: Path) -> N
     data = tiny_spec.data.model_copy(update={"target_domain": None})
     with pytest.raises(DataError, match="set data.target_domain"):
         Trainer(tiny_spec.model_copy(update={"data": data}), tmp_path, threads=1)
+
+
+def test_a_checkpoint_of_one_target_from_before_there_could_be_more_resumes(
+    tiny_spec: TrialSpec, tmp_path: Path
+) -> None:
+    spec = _spec(tiny_spec, epochs=2, iterations_per_epoch=1)
+    whole = _run(spec, tmp_path / "whole")
+    _run(spec, tmp_path / "old", epochs=1)
+    checkpoint = tmp_path / "old" / "epoch_0001"
+    written = (checkpoint / "trial.yaml").read_text()
+    assert written.count("    where: descriptor\n") == 1
+    (checkpoint / "trial.yaml").write_text(written.replace("    where: descriptor\n", ""))
+    state = load_training_state(checkpoint)["domain"]
+    assert set(state) == {"classifier", "optimizer"}
+    shapes = {name: tuple(tensor.shape) for name, tensor in state["classifier"].items()}
+    assert shapes == {
+        "hidden.weight": (16, 32),
+        "hidden.bias": (16,),
+        "logits.weight": (2, 16),
+        "logits.bias": (2,),
+    }
+    resumed = _run(spec, tmp_path / "old")
+    assert _untimed(resumed.reports[1].metrics) == _untimed(whole.reports[1].metrics)
+
+
+def test_accuracy_of_each_domain_beside_chance(two_domains: TrialSpec, tmp_path: Path) -> None:
+    spec = _spec(two_domains, epochs=1, iterations_per_epoch=2)
+    metrics = _run(spec, tmp_path).reports[0].metrics
+    each = [metrics[f"train/domain_accuracy_{name}"] for name in ("source", "night", "dusk")]
+    assert metrics["train/domain_accuracy"] == pytest.approx(sum(each) / 3)
+    assert metrics["train/domain_chance"] == pytest.approx(100 / 3)
+
+
+def test_other_target_domains_are_another_trial(
+    two_domains: TrialSpec, tiny_spec: TrialSpec, tmp_path: Path
+) -> None:
+    _run(_spec(two_domains, iterations_per_epoch=1), tmp_path, epochs=1)
+    other = _spec(two_domains, iterations_per_epoch=1).model_copy(update={"data": tiny_spec.data})
+    with pytest.raises(CheckpointError, match=r"holds another trial, differing in data\.target_domain"):
+        Trainer(other, tmp_path, threads=1)
 
 
 def test_inline_placement_needs_no_target_and_changes_training(tiny_spec: TrialSpec, tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from vgsearch.cli.options import DEFAULT_DATA_ROOT, DataRoot, Overrides, SpaceFile
 
@@ -31,7 +32,8 @@ def validate(
     table.add_column("values", overflow="fold")
     table.add_column("line", justify="right")
     for parameter in document.space.parameters():
-        table.add_row(parameter.name, str(parameter.distribution), str(parameter.line or ""))
+        # As text: in markup, the options of a !choice in their brackets would be a style.
+        table.add_row(parameter.name, Text(str(parameter.distribution)), str(parameter.line or ""))
     console = Console()
     if table.row_count:
         console.print(table)

@@ -7,6 +7,7 @@ import re
 from collections.abc import Callable, Iterable
 from pathlib import PurePath
 
+from vgsearch.config.folders import folder_by_key
 from vgsearch.config.problems import Problem
 from vgsearch.config.search import DataConfig, SearchConfig
 from vgsearch.config.suggestions import nearest_hint
@@ -15,8 +16,14 @@ from vgsearch.config.wording import show
 
 RECALLS_AT = (1, 5, 10, 20)
 
+_DISCRIMINATOR_KEYS = ("where", "hidden", "lr", "weight", "batch_fraction")
+
 # A trial is named by its search and 20 characters more, and a name may have 128.
 _NAME = re.compile(r"[A-Za-z0-9._-]{1,100}")
+_KEPT_NAMES = {
+    ("val", "mean"): "the mean over all splits",
+    ("target_domain", "source"): "the training photos",
+}
 
 
 def is_safe_name(name: str) -> bool:
@@ -25,7 +32,7 @@ def is_safe_name(name: str) -> bool:
 
 
 def check_names(root: Node, data: DataConfig | None) -> list[Problem]:
-    """The search's name and those of the splits: each becomes part of paths and of metric names."""
+    """The search's name, those of the splits and the target domains: parts of paths and of metric names."""
     problems = []
     rule = "must be 1 to 100 letters, digits, '.', '_' or '-'"
     name = find(root, ("name",))
@@ -33,31 +40,33 @@ def check_names(root: Node, data: DataConfig | None) -> list[Problem]:
         problems.append(Problem(name.place, ("name",), f"{rule}, got {show(name.content)}"))
     if data is None:
         return problems
-    splits = [("val", split) for split in data.val_splits if not isinstance(data.val, str)]
-    for section, split in [*splits, *(("tests", split) for split in data.tests)]:
-        keys = ("data", section, split)
-        if not is_safe_name(split):
-            problems.append(Problem(find(root, keys).place, keys[:2], f"a name {rule}, got {show(split)}"))
-        elif section == "val" and split == "mean":
-            text = "'mean' is kept for the mean over all splits; choose another name"
+    for keys in (keys for keys in folder_by_key(data) if len(keys) == 3):
+        if not is_safe_name(keys[2]):
+            text = f"a name {rule}, got {show(keys[2])}"
+            problems.append(Problem(find(root, keys).place, keys[:2], text))
+        elif keys[1:] in _KEPT_NAMES:
+            text = f"{show(keys[2])} is kept for {_KEPT_NAMES[keys[1:]]}; choose another name"
             problems.append(Problem(find(root, keys).place, keys, text))
-    if not data.val_splits:
-        problems.append(
-            Problem(find(root, ("data", "val")).place, ("data", "val"), "needs at least one split")
-        )
+    for section, text in (
+        ("val", "needs at least one split"),
+        ("target_domain", "needs at least one domain; name a folder, or write null"),
+    ):
+        if getattr(data, section) == {}:
+            problems.append(Problem(find(root, ("data", section)).place, ("data", section), text))
     return problems
 
 
 def check_splits_apart(root: Node, data: DataConfig) -> list[Problem]:
-    """Train, val and tests must not overlap: nothing learns from val, and selection never reads a test."""
-    parts: list[tuple[tuple[str, ...], str]] = [(("data", "train"), data.train)]
-    single = isinstance(data.val, str)
-    parts += [(("data", "val") if single else ("data", "val", s), f) for s, f in data.val_splits.items()]
-    parts += [(("data", "tests", split), folder) for split, folder in data.tests.items()]
+    """What trains, val and tests must not overlap: nothing learns from val, and selection never reads a test.
+
+    Target domains must be apart from each other too: nothing tells one photo from itself.
+    """
+    parts = list(folder_by_key(data).items())
     problems = []
     for i, (keys, folder) in enumerate(parts):
         for others, other in parts[:i]:
-            if folder and other and keys[1] != others[1] and _overlap(folder, other):
+            alike = keys[1] == others[1] and keys[1] != "target_domain"
+            if folder and other and not alike and _overlap(folder, other):
                 text = f"must be apart from {'.'.join(others)} ({other}), got {folder}; name another folder"
                 problems.append(Problem(find(root, keys).place, keys, text))
     return problems
@@ -93,13 +102,23 @@ def check_objective(root: Node, data: DataConfig) -> list[Problem]:
 
 
 def check_domain(decided: Node, data: DataConfig) -> list[Problem]:
-    """A domain classifier needs photos of the other domain."""
+    """A domain classifier needs photos of the other domain; without one, nothing can be said about it."""
     keys = ("trial", "domain")
     domain = at(decided, keys)
-    if data.target_domain is not None or domain is None or not isinstance(domain.content, dict):
+    if domain is None or not isinstance(domain.content, dict):
         return []
     placement = domain.content.get("placement")
     if placement is not None and placement.content == "inline":
+        text = (
+            "is about the domain classifier, which placement: inline does not have; leave it out, or give "
+            "each placement an option of its own in a !choice"
+        )
+        return [
+            Problem(node.place, (*keys, key), text)
+            for key, node in domain.content.items()
+            if key in _DISCRIMINATOR_KEYS
+        ]
+    if data.target_domain is not None:
         return []
     text = "needs a folder of photos of the target domain; set data.target_domain, or domain: null"
     return [Problem(domain.place, keys, text)]

@@ -15,14 +15,18 @@ def absolute_data(data: DataConfig, data_root: Path) -> DataConfig:
     def absolute(folder: str) -> str:
         return os.path.abspath(data_root / os.path.expanduser(folder))
 
-    val = data.val
-    demo = data.demo_city
+    def absolute_each(folders: str | dict[str, str]) -> str | dict[str, str]:
+        if isinstance(folders, str):
+            return absolute(folders)
+        return {name: absolute(folder) for name, folder in folders.items()}
+
+    demo, target = data.demo_city, data.target_domain
     return data.model_copy(
         update={
             "train": absolute(data.train),
-            "val": absolute(val) if isinstance(val, str) else {name: absolute(f) for name, f in val.items()},
-            "tests": {name: absolute(folder) for name, folder in data.tests.items()},
-            "target_domain": None if data.target_domain is None else absolute(data.target_domain),
+            "val": absolute_each(data.val),
+            "tests": absolute_each(data.tests),
+            "target_domain": None if target is None else absolute_each(target),
             "demo_city": None if demo is None else demo.model_copy(update={"folder": absolute(demo.folder)}),
         }
     )
@@ -30,14 +34,15 @@ def absolute_data(data: DataConfig, data_root: Path) -> DataConfig:
 
 def folder_by_key(data: DataConfig) -> dict[tuple[str, ...], str]:
     """Every folder of `data` by its keys inside the file."""
+    sections = {"val": data.val_splits, "tests": data.tests, "target_domain": data.target_domains}
     found: dict[tuple[str, ...], str] = {("data", "train"): data.train}
-    if isinstance(data.val, str):
-        found["data", "val"] = data.val
-    else:
-        found |= {("data", "val", name): folder for name, folder in data.val.items()}
-    found |= {("data", "tests", name): folder for name, folder in data.tests.items()}
-    if data.target_domain is not None:
-        found["data", "target_domain"] = data.target_domain
+    for section, folders in sections.items():
+        # A single folder stands at the section's own key, under the empty name.
+        single = isinstance(getattr(data, section), str)
+        found |= {
+            ("data", section) if single else ("data", section, name): folder
+            for name, folder in folders.items()
+        }
     return found
 
 

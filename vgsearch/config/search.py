@@ -20,12 +20,12 @@ class DemoCityConfig(Strict):
 
 
 class DataConfig(Strict):
-    """Folders, relative to the data root: training photos, selection splits, test splits, target domain."""
+    """Folders, relative to the data root: training photos, selection splits, test splits, target domains."""
 
     train: str = Field(min_length=1)
     val: str | dict[str, str]
     tests: dict[str, str] = {}
-    target_domain: str | None = None
+    target_domain: str | dict[str, str] | None = None
     positive_distance_m: float = Field(25.0, gt=0)
     demo_city: DemoCityConfig | None = None
 
@@ -33,6 +33,13 @@ class DataConfig(Strict):
     def val_splits(self) -> dict[str, str]:
         """Selection splits by name; a single folder has the empty name (its metric is `val/recall_at_1`)."""
         return {"": self.val} if isinstance(self.val, str) else dict(self.val)
+
+    @property
+    def target_domains(self) -> dict[str, str]:
+        """Target domains by name, in the file's order; a single folder has the empty name. Empty for null."""
+        if self.target_domain is None:
+            return {}
+        return {"": self.target_domain} if isinstance(self.target_domain, str) else dict(self.target_domain)
 
 
 class EvalConfig(Strict):

@@ -29,15 +29,23 @@ class PoolingConfig(Strict):
 
 
 class DomainConfig(Strict):
-    """Domain adaptation by gradient reversal (Ganin & Lempitsky, ICML 2015)."""
+    """Domain adaptation by gradient reversal (Ganin & Lempitsky, ICML 2015).
+
+    `where` is what the domain classifier reads: the unit `descriptor`, or the `features` that pooling gives
+    to the linear layer, so that the backbone and the pooling alone are confused. Only `grl_alpha` and
+    `schedule` mean something beside `placement: inline`, which has no domain classifier.
+    """
 
     grl_alpha: float = Field(0.3, ge=0)
     schedule: Literal["constant", "ramp"] = "constant"
     placement: Literal["discriminator", "inline"] = "discriminator"
+    where: Literal["descriptor", "features"] = "descriptor"
     hidden: int = Field(128, ge=1, description="width of the domain classifier's hidden layer")
     lr: float = Field(1.0e-3, gt=0, description="the domain classifier's rate, Adam")
     weight: float = Field(1.0, ge=0, description="factor on the domain classifier's cross-entropy")
-    batch_fraction: float = Field(0.5, gt=0, le=4, description="target images for each training image")
+    batch_fraction: float = Field(
+        0.5, gt=0, le=4, description="target images, of all domains, for each training image"
+    )
 
 
 class CellsConfig(Strict):

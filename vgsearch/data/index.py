@@ -115,6 +115,28 @@ def index_listing(
     return ImageIndex(root, listing.paths, east, north, heading, fingerprint, listing.size_bytes, utm_zone)
 
 
+def join_indexes(indexes: Sequence[ImageIndex]) -> ImageIndex:
+    """The images of several folders, one after the other, under absolute paths; a single index stays itself.
+
+    Args:
+        indexes: at least one.
+    """
+    if len(indexes) == 1:
+        return indexes[0]
+
+    def column(name: str) -> NDArray[np.float64]:
+        return np.concatenate([getattr(index, name) for index in indexes])
+
+    return ImageIndex(
+        root=Path(indexes[0].root.anchor),
+        paths=tuple(str(index.absolute(i)) for index in indexes for i in range(len(index))),
+        utm_east=column("utm_east"),
+        utm_north=column("utm_north"),
+        heading_deg=column("heading_deg"),
+        fingerprint="+".join(index.fingerprint for index in indexes),
+    )
+
+
 def require_coordinates(index: ImageIndex, *, heading: bool) -> None:
     """Refuse an index in which an image has no UTM coordinates, or no heading where that is asked for.
 

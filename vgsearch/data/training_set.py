@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,7 +14,7 @@ from vgsearch.data.cells import CellGroup
 from vgsearch.data.draws import Salt, random_uniforms
 from vgsearch.data.image_batches import AugmentedBatches, ImageSource, Ints, Loaded
 from vgsearch.data.index import ImageIndex
-from vgsearch.data.sampling import ShuffledStream
+from vgsearch.data.sampling import MixedStream, ShuffledStream, even_shares
 from vgsearch.errors import CellsError, DataError
 
 
@@ -109,6 +110,8 @@ class TargetBatches(AugmentedBatches[Tensor]):
     """An epoch's batches of unlabelled images, augmented like the training images with draws of their own.
 
     Images come pass after pass, each pass in a new order; they may be of any size and fewer than a batch.
+    Several domains share each batch evenly (see `even_shares`), domain after domain, and every domain has
+    passes of its own, however many images it has.
 
     Iterating yields float32 (b, 3, px, px) in [0, 1], not normalised, on `device`.
     """
@@ -123,20 +126,43 @@ class TargetBatches(AugmentedBatches[Tensor]):
         threads: int,
         device: torch.device,
         augment_on_device: bool | None = None,
+        domain_sizes: Sequence[int] | None = None,
     ) -> None:
         """Describe the batches, as in `TrainingBatches`.
 
+        Args:
+            index: The images.
+            trial: As there.
+            batch_size: Images of all domains together, at least one for each.
+            epoch: As there.
+            threads: As there.
+            device: As there.
+            augment_on_device: As there.
+            domain_sizes: How many images each domain has, in the order in which they stand in `index`; None
+                for a single domain.
+
         Raises:
-            DataError: The index is empty.
+            DataError: The index, or a domain, is empty.
             ImageError: While iterating, an image that cannot be read.
         """
-        if len(index) == 0:
+        sizes = [len(index)] if domain_sizes is None else list(domain_sizes)
+        if 0 in sizes:
             raise DataError(
                 f"{index.root} holds no image for data.target_domain; name another folder or null"
             )
-        stream = ShuffledStream(
-            len(index), batch_size, seed=trial.seed, epoch=epoch, salt=Salt.TARGET_ORDER, drop_last=False
-        )
+        parts = [
+            ShuffledStream(
+                size,
+                share,
+                seed=trial.seed,
+                epoch=epoch,
+                salt=Salt.TARGET_ORDER,
+                drop_last=False,
+                part=part,
+            )
+            for part, (size, share) in enumerate(zip(sizes, even_shares(batch_size, len(sizes)), strict=True))
+        ]
+        stream = parts[0] if len(parts) == 1 else MixedStream(parts, sizes)
         augment_on_device = device.type == "cuda" if augment_on_device is None else augment_on_device
         super().__init__(_TargetImages(index, trial, epoch, stream, device, augment_on_device), threads)
 

@@ -1,4 +1,4 @@
-"""The classifier that tells source from target descriptors, trained against the network."""
+"""The classifier that tells domains apart by what the network makes of images, trained against it."""
 
 from __future__ import annotations
 
@@ -13,36 +13,37 @@ from vgsearch.models.seeding import part_generator
 
 
 class DomainClassifier(nn.Module):
-    """Two linear layers on the descriptor, behind a gradient reversal (Ganin & Lempitsky, ICML 2015).
+    """Two linear layers behind a gradient reversal (Ganin & Lempitsky, ICML 2015).
 
-    Logit 0 speaks for the source domain (training photos), logit 1 for the target domain.
+    Logit 0 speaks for the source domain (training photos), logit i for target domain i, from 1.
     """
 
-    def __init__(self, descriptor_dim: int, hidden: int, *, seed: int) -> None:
+    def __init__(self, in_features: int, hidden: int, *, seed: int, num_targets: int = 1) -> None:
         """Draw the weights from `seed` alone.
 
         Args:
-            descriptor_dim: Length of a descriptor.
+            in_features: Length of what is classified: a descriptor, or the pooled features.
             hidden: Width of the hidden layer.
             seed: Seed of the initial weights.
+            num_targets: How many target domains there are, at least 1.
         """
         super().__init__()
         generator = part_generator(seed, "domain_classifier")
-        self.hidden = seeded_linear(descriptor_dim, hidden, generator)
-        self.logits = seeded_linear(hidden, 2, generator)
+        self.hidden = seeded_linear(in_features, hidden, generator)
+        self.logits = seeded_linear(hidden, 1 + num_targets, generator)
 
-    def forward(self, descriptors: Tensor, alpha: float | Tensor) -> Tensor:
-        """Classify descriptors by domain.
+    def forward(self, inputs: Tensor, alpha: float | Tensor) -> Tensor:
+        """Classify images by domain.
 
         Args:
-            descriptors: Tensor with shape (b, d).
-            alpha: Strength of the reversal; the descriptors receive `-alpha` times the gradient.
+            inputs: Tensor with shape (b, in_features).
+            alpha: Strength of the reversal; the inputs receive `-alpha` times the gradient.
 
         Returns:
-            float32 logits with shape (b, 2), computed in float32 under autocast too.
+            float32 logits with shape (b, 1 + num_targets), computed in float32 under autocast too.
         """
-        with torch.autocast(descriptors.device.type, enabled=False):
-            reversed_ = reverse_gradient(descriptors.to(self.hidden.weight.dtype), alpha)
+        with torch.autocast(inputs.device.type, enabled=False):
+            reversed_ = reverse_gradient(inputs.to(self.hidden.weight.dtype), alpha)
             logits: Tensor = self.logits(torch.relu(self.hidden(reversed_)))
         return logits
 

@@ -65,12 +65,24 @@ class DescriptorNetwork(nn.Module):
             float32 tensor with shape (b, d) and L2 norm 1. Pooling and what follows are computed in float32
             under autocast too.
         """
+        return self.describe(images)[0]
+
+    def describe(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        """Describe images, and give the pooled features that the descriptors are made of.
+
+        Args:
+            images: As in `forward`.
+
+        Returns:
+            The descriptors, and float32 features with shape (b, c): the GeM of the backbone's L2-normalised
+            map, c being its channels. Every entry is positive.
+        """
         feature_map = self.backbone(self.normalise(images))
         with torch.autocast(images.device.type, enabled=False):
             pooled = self.pooling(F.normalize(feature_map.float(), dim=1))
             if self.reverses_inline:
                 pooled = reverse_gradient(pooled, self.grl_alpha)
-            return F.normalize(self.linear(pooled), dim=1)
+            return F.normalize(self.linear(pooled), dim=1), pooled
 
     def normalise(self, images: Tensor) -> Tensor:
         """Shift and scale images by the backbone's mean and standard deviation.

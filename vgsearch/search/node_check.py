@@ -18,6 +18,7 @@ import ray
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from vgsearch import __version__
+from vgsearch.config.folders import folder_by_key
 from vgsearch.config.search import DataConfig
 from vgsearch.errors import ResourceError, StorageError
 from vgsearch.search.provenance import this_node
@@ -38,12 +39,7 @@ class NodeAnswer:
 
 def data_folders(data: DataConfig) -> dict[str, str]:
     """The folders that trials read, by their key in the file."""
-    folders = {"data.train": data.train}
-    folders |= {f"data.val.{name}".rstrip("."): folder for name, folder in data.val_splits.items()}
-    folders |= {f"data.tests.{name}": folder for name, folder in data.tests.items()}
-    if data.target_domain is not None:
-        folders["data.target_domain"] = data.target_domain
-    return folders
+    return {".".join(keys): folder for keys, folder in folder_by_key(data).items()}
 
 
 def check_nodes(nodes: Sequence[Node], data: DataConfig, home: Path) -> list[Mapping[str, object]]:

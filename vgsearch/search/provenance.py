@@ -150,8 +150,8 @@ def _data(data: DataConfig) -> dict[str, object]:
         described[f"val/{name}".rstrip("/")] = _said(split(folder, name or "val"))
     for name, folder in data.tests.items():
         described[f"test/{name}"] = _said(split(folder, name))
-    if data.target_domain is not None:
-        described["target_domain"] = _said(images(data.target_domain))
+    for name, folder in data.target_domains.items():
+        described[f"target_domain/{name}".rstrip("/")] = _said(images(folder))
     return {"positive_distance_m": data.positive_distance_m, "splits": described}
 
 

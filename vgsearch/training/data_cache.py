@@ -9,7 +9,7 @@ from pathlib import Path
 from vgsearch.config.search import DataConfig
 from vgsearch.config.trial import CellsConfig, TrialConfig
 from vgsearch.data.cells import CellGroup, assign_groups
-from vgsearch.data.index import ImageIndex, index_folder
+from vgsearch.data.index import ImageIndex, index_folder, join_indexes
 from vgsearch.data.retrieval_set import RetrievalSet, load_retrieval_set
 from vgsearch.errors import CellsError, DataError
 
@@ -22,13 +22,16 @@ class TrialData:
         train: index of the training photos.
         groups: the CosPlace groups that take turns, in order.
         val: selection splits by name ("" for the single unnamed one).
-        target: index of the unlabelled photos of the target domain, where the trial adapts to one.
+        target: index of the unlabelled photos of all target domains, domain after domain, where the trial
+            adapts to any.
+        target_sizes: how many photos each of them has, in the order of `data.target_domains`.
     """
 
     train: ImageIndex
     groups: list[CellGroup]
     val: dict[str, RetrievalSet]
     target: ImageIndex | None
+    target_sizes: tuple[int, ...] = ()
 
 
 def load_trial_data(data: DataConfig, trial: TrialConfig, *, with_val: bool = True) -> TrialData:
@@ -53,11 +56,13 @@ def load_trial_data(data: DataConfig, trial: TrialConfig, *, with_val: bool = Tr
                 f"{trial.batch_size}: lower trial.batch_size or trial.cells.min_images (now "
                 f"{trial.cells.min_images}), or trial.cells.groups_across for fewer, larger groups"
             )
+    targets = _targets(data, trial)
     return TrialData(
         train=_index(data.train),
         groups=groups,
         val=load_val_sets(data) if with_val else {},
-        target=_target(data, trial),
+        target=join_indexes(targets) if targets else None,
+        target_sizes=tuple(map(len, targets)),
     )
 
 
@@ -89,7 +94,7 @@ def clear_data_cache() -> None:
         cached.cache_clear()
 
 
-@lru_cache(maxsize=4)
+@lru_cache(maxsize=16)
 def _index(folder: str) -> ImageIndex:
     return index_folder(Path(folder))
 
@@ -99,13 +104,13 @@ def _groups(folder: str, cells: CellsConfig) -> list[CellGroup]:
     return assign_groups(_index(folder), cells)
 
 
-def _target(data: DataConfig, trial: TrialConfig) -> ImageIndex | None:
+def _targets(data: DataConfig, trial: TrialConfig) -> list[ImageIndex]:
     # The inline placement reverses the place loss itself and needs no second domain.
     if trial.domain is None or trial.domain.placement == "inline":
-        return None
+        return []
     if data.target_domain is None:
         raise DataError(
             "trial.domain needs photos of the target domain: set data.target_domain to their folder, or "
             "trial.domain to null"
         )
-    return _index(data.target_domain)
+    return [_index(folder) for folder in data.target_domains.values()]

@@ -10,73 +10,70 @@ from torch.nn import functional
 
 from vgsearch.config.trial import DomainConfig, TrialConfig
 from vgsearch.models.domain_classifier import DomainClassifier, alpha_at
+from vgsearch.models.network import DescriptorNetwork
+from vgsearch.training.domain_batch import DomainBatch
 from vgsearch.training.optimizers import build_adam, load_optimizer
 
 
 @dataclass(frozen=True)
 class DomainLoss:
-    """What one step learns about the two domains.
+    """What one step learns about k target domains and the source.
 
     Attributes:
         loss: 0-d tensor, already multiplied by the configured weight; add it to the place loss.
-        accuracy: 0-d tensor in [0, 1], the mean of the accuracies on source and on target images. 0.5 means
-            that the classifier cannot tell the domains apart.
+        accuracies: in [0, 1], shape (1 + k,): of the source images and of each target domain's. Their mean is
+            1 / (1 + k) where the classifier cannot tell the domains apart, however many images each has.
     """
 
     loss: torch.Tensor
-    accuracy: torch.Tensor
+    accuracies: torch.Tensor
 
 
 class DomainStep:
-    """A classifier that tells source from target descriptors, and its Adam at `domain.lr`.
+    """A classifier that tells the source from k target domains, and its Adam at `domain.lr`.
 
     Ganin & Lempitsky (ICML 2015): the classifier descends its cross-entropy; behind the reversal the network
-    climbs it, `alpha` times as hard. Both domains count alike in the loss whatever their share of the batch.
+    climbs it, `alpha` times as hard. All domains count alike in the loss whatever their share of the batch.
+    It reads descriptors, or with `where: features` what pooling makes of the backbone's map, so that the
+    linear layer is left to the places alone.
     The rate is the classifier's own: at the network's 1e-5 it would stay near its random start, and at the
     margin heads' 1e-2 it swings too far to be followed (demo city, alpha 0.5 and 1, one seed each: night R@1
     was lower at 1e-2 than at 1e-3 after each of four epochs).
 
-    With `alpha == 0` nothing is reversed: the classifier trains on detached descriptors, so that its accuracy
+    With `alpha == 0` nothing is reversed: the classifier trains on detached inputs, so that its accuracy
     measures the domain gap of a network that ignores it.
     """
 
-    def __init__(self, trial: TrialConfig, domain: DomainConfig, device: torch.device) -> None:
-        """Build the classifier on `device` from its own seed."""
+    def __init__(
+        self, in_features: int, num_targets: int, domain: DomainConfig, *, seed: int, device: torch.device
+    ) -> None:
+        """Build the classifier on `device` from the trial's seed; see `build_domain_step`."""
         self._domain = domain
-        self.classifier = DomainClassifier(trial.descriptor_dim, domain.hidden, seed=trial.seed).to(device)
+        classifier = DomainClassifier(in_features, domain.hidden, seed=seed, num_targets=num_targets)
+        self.classifier = classifier.to(device)
         self.optimizer = build_adam(self.classifier.parameters(), domain.lr)
 
     def loss(
-        self,
-        source: torch.Tensor,
-        target: torch.Tensor,
-        progress: float,
-        *,
-        source_weight: float = 1.0,
-        target_weight: float = 1.0,
+        self, descriptors: torch.Tensor, features: torch.Tensor, batch: DomainBatch, progress: float
     ) -> DomainLoss:
         """The weighted domain loss of one step, or one process's part of it.
 
         Args:
-            source: descriptors of training images, float32 (b, d), norm 1.
-            target: descriptors of target-domain images, float32 (t, d), norm 1.
+            descriptors: float32 (b, d), norm 1, of the source images, then of each target domain's in turn.
+            features: what they were made of, float32 (b, c).
+            batch: which of the b images belong to which domain.
             progress: fraction of the planned iterations done, in [0, 1).
-            source_weight: what part of the step's training images `source` is: where several processes share
-                a batch, their losses and accuracies add up to those of the whole batch.
-            target_weight: the same of `target`; 0 where it is empty.
         """
+        inputs = features if self._domain.where == "features" else descriptors
         alpha = alpha_at(self._domain, progress)
-        descriptors = torch.cat([source, target])
-        if alpha == 0:
-            descriptors = descriptors.detach()
-        logits = self.classifier(descriptors, alpha).float()
-        source_logits, target_logits = logits.split([len(source), len(target)])
-        cross_entropy = source_weight * _cross_entropy(source_logits, 0)
-        accuracy = source_weight * _share_right(source_logits, 0)
-        if len(target):
-            cross_entropy = cross_entropy + target_weight * _cross_entropy(target_logits, 1)
-            accuracy = accuracy + target_weight * _share_right(target_logits, 1)
-        return DomainLoss(self._domain.weight * (0.5 * cross_entropy), 0.5 * accuracy)
+        logits = self.classifier(inputs.detach() if alpha == 0 else inputs, alpha).float()
+        cross_entropy, accuracies = _zero(logits), [_zero(logits)] * len(batch.counts)
+        for label, part in enumerate(logits.split(batch.counts)):
+            if len(part):
+                cross_entropy = cross_entropy + batch.weights[label] * _cross_entropy(part, label)
+                accuracies[label] = batch.weights[label] * _share_right(part, label)
+        mean = cross_entropy / len(batch.counts)
+        return DomainLoss(self._domain.weight * mean, torch.stack(accuracies))
 
     def state_dict(self) -> dict[str, Any]:
         """Classifier and optimizer."""
@@ -88,17 +85,35 @@ class DomainStep:
         load_optimizer(self.optimizer, state["optimizer"])
 
 
-def target_batch_size(batch_size: int, domain: DomainConfig) -> int:
-    """How many target images go with each training batch, at least 1."""
-    return max(1, round(batch_size * domain.batch_fraction))
+def build_domain_step(
+    trial: TrialConfig, network: DescriptorNetwork, num_targets: int, device: torch.device
+) -> DomainStep | None:
+    """The domain adaptation of a trial on `device`; None for a trial without a domain classifier.
+
+    Args:
+        trial: the decided values.
+        network: whose descriptors or features are classified.
+        num_targets: how many target domains there are.
+        device: of the network.
+    """
+    domain = trial.domain
+    if domain is None or domain.placement == "inline":
+        return None
+    features = network.linear.in_features if domain.where == "features" else trial.descriptor_dim
+    return DomainStep(features, num_targets, domain, seed=trial.seed, device=device)
 
 
 @torch.no_grad()
 def _share_right(logits: torch.Tensor, label: int) -> torch.Tensor:
-    """Part of the logit pairs that are on the right side; a tie is half right."""
-    return 0.5 * (1 + torch.sign(logits[:, label] - logits[:, 1 - label])).mean()
+    """Part of the rows, float (b, n), whose highest logit is the label's; a tie of m is right by 1/m."""
+    highest = logits == logits.amax(dim=1, keepdim=True)
+    return (highest[:, label] / highest.sum(dim=1)).mean()
 
 
 def _cross_entropy(logits: torch.Tensor, label: int) -> torch.Tensor:
     labels = torch.full((len(logits),), label, dtype=torch.int64, device=logits.device)
     return functional.cross_entropy(logits, labels)
+
+
+def _zero(like: torch.Tensor) -> torch.Tensor:
+    return torch.zeros((), dtype=like.dtype, device=like.device)

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 import torch
 
+from vgsearch.training.domain_accuracy import accuracy_metrics
 from vgsearch.training.loss_watch import LossWatch
 from vgsearch.training.step import TrainingStep
 
@@ -20,19 +21,20 @@ class EpochTotals:
         loss: mean over the iterations.
         images: that passed through the network, target-domain ones included.
         seconds: from the first batch asked for to the last loss read back.
-        domain_accuracy: mean accuracy of the domain classifier in [0, 1], or None without one.
+        domain_accuracies: the domain classifier's in [0, 1], means over the iterations, for the source and
+            each target domain; None without one.
     """
 
     loss: float
     images: int
     seconds: float
-    domain_accuracy: float | None
+    domain_accuracies: tuple[float, ...] | None
 
-    def metrics(self) -> dict[str, float]:
-        """As metrics; the domain accuracy in percent, where 50 means that the domains look alike."""
+    def metrics(self, targets: Sequence[str]) -> dict[str, float]:
+        """As metrics; `targets` are the names of the target domains, see `accuracy_metrics`."""
         metrics = {"train/loss": self.loss, "train/images_per_s": self.images / max(self.seconds, 1e-9)}
-        if self.domain_accuracy is not None:
-            metrics["train/domain_accuracy"] = 100.0 * self.domain_accuracy
+        if self.domain_accuracies is not None:
+            metrics |= accuracy_metrics(targets, self.domain_accuracies)
         return metrics
 
 
@@ -66,16 +68,16 @@ def run_epoch(
     """
     start = time.perf_counter()
     images_seen = 0
-    accuracy_sum: torch.Tensor | None = None
+    accuracy_sums: torch.Tensor | None = None
     targets = None if target_batches is None else iter(target_batches)
     for iteration, (images, labels) in enumerate(batches):
         target = None if targets is None else next(targets)
         fraction = (epoch * iterations + iteration) / (planned_epochs * iterations)
         if before_step is not None:
             before_step(fraction)
-        loss, accuracy = step(images, labels, target, fraction)
-        if accuracy is not None:
-            accuracy_sum = accuracy if accuracy_sum is None else accuracy_sum + accuracy
+        loss, accuracies = step(images, labels, target, fraction)
+        if accuracies is not None:
+            accuracy_sums = accuracies if accuracy_sums is None else accuracy_sums + accuracies
         images_seen += len(images) + (0 if target is None else len(target))
         read_back = watch.add(iteration, loss)
         if progress is not None and read_back is not None:
@@ -84,5 +86,5 @@ def run_epoch(
         loss=watch.mean(),
         images=images_seen,
         seconds=time.perf_counter() - start,
-        domain_accuracy=None if accuracy_sum is None else float(accuracy_sum) / iterations,
+        domain_accuracies=None if accuracy_sums is None else tuple((accuracy_sums / iterations).tolist()),
     )

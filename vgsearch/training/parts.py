@@ -15,7 +15,7 @@ from vgsearch.models.network import DescriptorNetwork, build_network
 from vgsearch.models.precision import Precision
 from vgsearch.models.synced_batch_norm import synchronise_batch_norm
 from vgsearch.training import state as training_state
-from vgsearch.training.domain_step import DomainStep
+from vgsearch.training.domain_step import DomainStep, build_domain_step
 from vgsearch.training.gradient_sum import squared_norm
 from vgsearch.training.groups import GroupClassifiers
 from vgsearch.training.optimizers import build_adam
@@ -29,7 +29,7 @@ class TrialParts:
 
     Attributes:
         network: in channels_last, on the device.
-        forward: the network, or its compiled form where `trial.compile` is set.
+        describe: the network's `describe`, or its compiled form where `trial.compile` is set.
         optimizer: Adam at `trial.lr` over the network's trainable parameters.
         classifiers: margin head and Adam of each group.
         domain: domain classifier and its Adam, or None.
@@ -37,7 +37,7 @@ class TrialParts:
     """
 
     network: DescriptorNetwork
-    forward: Callable[[torch.Tensor], torch.Tensor]
+    describe: Callable[[torch.Tensor], tuple[torch.Tensor, torch.Tensor]]
     optimizer: torch.optim.Optimizer
     classifiers: GroupClassifiers
     domain: DomainStep | None
@@ -47,7 +47,7 @@ class TrialParts:
         """The training step of a group; its margin head moves to the device."""
         head, head_optimizer = self.classifiers.activate(group)
         return TrainingStep(
-            forward=self.forward,
+            describe=self.describe,
             optimizer=self.optimizer,
             head=head,
             head_optimizer=head_optimizer,
@@ -85,6 +85,7 @@ def build_parts(
     compile_threads: int,
     trunk: Path | None = None,
     processes: int = 1,
+    num_targets: int = 1,
 ) -> TrialParts:
     """Build the parts of a trial on `device`.
 
@@ -99,6 +100,7 @@ def build_parts(
         trunk: checkpoint that a fresh trial starts from, see `vgsearch.config.branch`; a resumed one has left
             it behind.
         processes: how many train the trial together; above 1, BatchNorm is synchronised over them.
+        num_targets: target domains that a domain classifier tells from the source.
 
     Raises:
         CheckpointError: the checkpoint or the trunk is damaged or does not fit.
@@ -108,13 +110,12 @@ def build_parts(
     network = _network(trial, device, checkpoint, trunk)
     network = network.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     synced = synchronise_batch_norm(network, device) if processes > 1 else []
-    discriminates = trial.domain is not None and trial.domain.placement == "discriminator"
     parts = TrialParts(
         network=network,
-        forward=_compile(network, compile_threads, uncompiled=synced) if trial.compile else network,
+        describe=_compile(network, compile_threads, uncompiled=synced) if trial.compile else network.describe,
         optimizer=build_adam(network.trainable_parameters(), trial.lr),
         classifiers=GroupClassifiers(trial, classes_per_group, device),
-        domain=DomainStep(trial, trial.domain, device) if discriminates and trial.domain else None,
+        domain=build_domain_step(trial, network, num_targets, device),
         scaler=torch.amp.GradScaler(device.type, enabled=precision.use_scaler),
     )
     if checkpoint is not None:
@@ -143,7 +144,7 @@ def _network(
 
 def _compile(
     network: DescriptorNetwork, threads: int, *, uncompiled: Iterable[torch.nn.Module]
-) -> Callable[[torch.Tensor], torch.Tensor]:
+) -> Callable[[torch.Tensor], tuple[torch.Tensor, torch.Tensor]]:
     """The compiled forward pass, but for some modules; parameters and their names stay the network's own."""
     import torch._inductor.config as inductor
 
@@ -151,5 +152,7 @@ def _compile(
         # They talk to other processes, which no compiled graph should reorder.
         module.forward = torch.compiler.disable(module.forward)  # type: ignore[no-untyped-call]
     inductor.compile_threads = max(1, threads)
-    compiled: Callable[[torch.Tensor], torch.Tensor] = torch.compile(network, dynamic=False)
+    compiled: Callable[[torch.Tensor], tuple[torch.Tensor, torch.Tensor]] = torch.compile(
+        network.describe, dynamic=False
+    )
     return compiled

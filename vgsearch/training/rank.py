@@ -50,6 +50,7 @@ def serve(next_command: Callable[[], str], answer: Callable[[RankReply], None]) 
             compile_threads=setup.compute_threads,
             trunk=None if setup.trunk is None else Path(setup.trunk),
             processes=setup.processes,
+            num_targets=len(spec.data.target_domains),
         )
         answer(RankReply("ready"))
         while True:

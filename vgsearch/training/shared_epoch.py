@@ -15,7 +15,7 @@ from vgsearch.models.domain_classifier import alpha_at
 from vgsearch.models.precision import Precision
 from vgsearch.training.batch_share import BatchShare, no_images, take_share
 from vgsearch.training.data_cache import TrialData
-from vgsearch.training.domain_step import target_batch_size
+from vgsearch.training.domain_batch import DomainBatch, target_counts
 from vgsearch.training.epoch import EpochTotals, run_epoch
 from vgsearch.training.loss_watch import LossWatch
 from vgsearch.training.parts import TrialParts
@@ -55,15 +55,14 @@ def train_share(
     """
     trial = spec.trial
     group = epoch % parts.classifiers.num_groups
-    target_size = (
-        0
+    counts = (
+        []
         if data.target is None or trial.domain is None
-        else target_batch_size(trial.batch_size, trial.domain)
+        else target_counts(trial.batch_size, trial.domain, len(data.target_sizes))
     )
     step = replace(
         parts.step_on(group, precision, device),
-        source_weight=share.weight(trial.batch_size),
-        target_weight=share.weight(target_size) if target_size else 1.0,
+        batch=DomainBatch.shared(trial.batch_size, counts, share),
         processes=share.processes,
     )
     parts.network.train()
@@ -73,7 +72,7 @@ def train_share(
         )
         take_share(batches, share)
         stack.enter_context(batches)
-        targets = _target_batches(data, trial, target_size, epoch, device, loader_threads, share, stack)
+        targets = _target_batches(data, trial, sum(counts), epoch, device, loader_threads, share, stack)
         # Training batches have one shape, so the search for the fastest kernels pays; queries differ.
         stack.enter_context(
             torch.backends.cudnn.flags(
@@ -94,7 +93,7 @@ def train_share(
             progress=progress,
         )
     parts.release_gradients()
-    return replace(totals, images=trial.iterations_per_epoch * (trial.batch_size + target_size))
+    return replace(totals, images=trial.iterations_per_epoch * (trial.batch_size + sum(counts)))
 
 
 def in_words(trial: TrialConfig, precision: Precision) -> str:
@@ -116,7 +115,15 @@ def _target_batches(
         return None
     if share.count(size) == 0:
         return no_images(trial, device)
-    batches = TargetBatches(data.target, trial, batch_size=size, epoch=epoch, threads=threads, device=device)
+    batches = TargetBatches(
+        data.target,
+        trial,
+        batch_size=size,
+        epoch=epoch,
+        threads=threads,
+        device=device,
+        domain_sizes=data.target_sizes,
+    )
     take_share(batches, share)
     return stack.enter_context(batches)
 

@@ -10,6 +10,7 @@ from torch.nn import functional
 
 from vgsearch.models.margin_head import MarginHead
 from vgsearch.models.precision import Precision, autocast
+from vgsearch.training.domain_batch import DomainBatch
 from vgsearch.training.domain_step import DomainStep
 from vgsearch.training.gradient_sum import sum_over_processes
 
@@ -19,7 +20,8 @@ class TrainingStep:
     """Everything a step needs that stays the same through an epoch.
 
     Attributes:
-        forward: images (b, 3, h, w) -> descriptors float32 (b, d); the network or its compiled form.
+        describe: images (b, 3, h, w) -> descriptors float32 (b, d) and the features float32 (b, c) that they
+            are made of; the network's method or its compiled form.
         optimizer: of the network.
         head: margin head of the group that trains.
         head_optimizer: of the margin head.
@@ -27,13 +29,11 @@ class TrainingStep:
         precision: of the forward pass.
         device: where images arrive.
         domain: the domain classifier where the trial adapts to a target domain.
-        source_weight: what part of the step's training images each batch is: below 1 where processes share
-            it.
-        target_weight: the same of the target-domain images.
+        batch: the domains of every batch; None where each is whole and has one target domain at most.
         processes: how many processes do this step together, each with its share.
     """
 
-    forward: Callable[[torch.Tensor], torch.Tensor]
+    describe: Callable[[torch.Tensor], tuple[torch.Tensor, torch.Tensor]]
     optimizer: torch.optim.Optimizer
     head: MarginHead
     head_optimizer: torch.optim.Optimizer
@@ -41,8 +41,7 @@ class TrainingStep:
     precision: Precision
     device: torch.device
     domain: DomainStep | None = None
-    source_weight: float = 1.0
-    target_weight: float = 1.0
+    batch: DomainBatch | None = None
     processes: int = 1
 
     def __call__(
@@ -56,32 +55,26 @@ class TrainingStep:
         Args:
             images: (b, 3, h, w), uint8 or float in [0, 1], on the device.
             labels: int64 (b,), on the device.
-            target: target-domain images (t, 3, h, w), or None without domain adaptation.
+            target: target-domain images (t, 3, h, w), domain after domain, or None without domain adaptation.
             progress: fraction of the trial's planned iterations done, in [0, 1).
 
         Returns:
-            The loss and the domain classifier's accuracy (None without one), as 0-d tensors on the device;
-            those of the whole step where processes share it.
+            The loss, 0-d, and the domain classifier's accuracies (see `DomainLoss`; None without one), on the
+            device; those of the whole step where processes share it.
 
         Raises:
             ExchangeError: another process of the step is gone or does not answer in time.
         """
-        batch = images if target is None else torch.cat([images, target])
+        batch = self.batch or DomainBatch.whole(len(images), () if target is None else (len(target),))
         with autocast(self.precision, self.device):
-            descriptors = self.forward(batch)
-        source = descriptors[: len(images)]
-        loss = self.source_weight * functional.cross_entropy(self.head(source, labels), labels)
-        accuracy = None
+            descriptors, features = self.describe(images if target is None else torch.cat([images, target]))
+        logits = self.head(descriptors[: len(images)], labels)
+        loss = batch.weights[0] * functional.cross_entropy(logits, labels)
+        accuracies = None
         if self.domain is not None:
-            domain = self.domain.loss(
-                source,
-                descriptors[len(images) :],
-                progress,
-                source_weight=self.source_weight,
-                target_weight=self.target_weight,
-            )
+            domain = self.domain.loss(descriptors, features, batch, progress)
             loss = loss + domain.loss
-            accuracy = domain.accuracy
+            accuracies = domain.accuracies
         optimizers = self._optimizers()
         for optimizer in optimizers:
             optimizer.zero_grad(set_to_none=True)
@@ -90,13 +83,13 @@ class TrainingStep:
         if self.processes > 1:
             # Before the scaler looks for infinities, so that all processes see the same ones.
             parameters = [p for adam in optimizers for group in adam.param_groups for p in group["params"]]
-            values = [loss] if accuracy is None else [loss, accuracy]
-            loss, *accuracies = sum_over_processes(parameters, values)
-            accuracy = accuracies[0] if accuracies else None
+            values = [loss, *(() if accuracies is None else accuracies)]
+            loss, *summed = sum_over_processes(parameters, values)
+            accuracies = torch.stack(summed) if summed else None
         for optimizer in optimizers:
             self.scaler.step(optimizer)
         self.scaler.update()
-        return loss, accuracy
+        return loss, accuracies
 
     def _optimizers(self) -> list[torch.optim.Optimizer]:
         domain = [] if self.domain is None else [self.domain.optimizer]

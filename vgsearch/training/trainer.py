@@ -128,6 +128,7 @@ class Trainer:
                     compile_threads=each.compute,
                     trunk=trunk,
                     processes=processes,
+                    num_targets=len(spec.data.target_domains),
                 )
                 self._initial_state = (
                     InitialState.of(self._parts.network)
@@ -185,7 +186,7 @@ class Trainer:
             scored = time.perf_counter()
             query_ms = self._measured_query_ms(self._parts, self._data)
         metrics = {
-            **trained_epoch.totals.metrics(),
+            **trained_epoch.totals.metrics(list(self.spec.data.target_domains)),
             **recall_metrics(results),
             "cost/descriptor_bytes": float(descriptor_bytes(self.spec.trial.descriptor_dim)),
             "cost/query_ms": query_ms,
