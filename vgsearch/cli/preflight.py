@@ -2,18 +2,29 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
 from vgsearch.config.document import SearchDocument
 from vgsearch.config.search import DataConfig
 from vgsearch.errors import CellsError
 
+if TYPE_CHECKING:
+    from vgsearch.data.index import ImageIndex
 
-def check_data(document: SearchDocument, data: DataConfig) -> None:
+
+def check_data(document: SearchDocument, data: DataConfig) -> list[str]:
     """Read every index and set of the data section, and the cells of every kind of trial.
 
     Cells or batches that leave too few classes in one corner of the space are that corner's own failure.
 
+    Returns:
+        Sentences that the user should read.
+
     Raises:
-        DataError: a folder, its names, its cells or its queries cannot serve; the message says which.
+        DataError: a folder, its names, its cells or its queries cannot serve, or queries of a test are in
+            the target domain; the message says which.
     """
     from vgsearch.training.data_cache import load_split, load_trial_data
 
@@ -26,8 +37,33 @@ def check_data(document: SearchDocument, data: DataConfig) -> None:
             refused.append(error)
     if len(refused) == len(trials):
         raise refused[0]
-    for name, folder in data.tests.items():
-        load_split(folder, data.positive_distance_m, name)
+    tests = {name: load_split(folder, data.positive_distance_m, name) for name, folder in data.tests.items()}
+    return check_target_domain(data, {name: test.queries for name, test in tests.items()})
+
+
+def check_target_domain(data: DataConfig, queries_of_tests: Mapping[str, ImageIndex]) -> list[str]:
+    """Refuse a target domain that holds queries of a test, unless its record says that this is meant.
+
+    Returns:
+        That it is transductive, in a sentence, if it is.
+
+    Raises:
+        DataError: it does, or its record is damaged.
+    """
+    from vgsearch.data.index import index_folder
+    from vgsearch.data.target_domain import leak, read_target_record, refuse
+
+    if data.target_domain is None:
+        return []
+    record = read_target_record(Path(data.target_domain))
+    if record is not None and record.transductive:
+        return [
+            f"{data.target_domain} is transductive: queries of a test may be among its photos, and every run "
+            f"on it is tagged vgsearch.transductive"
+        ]
+    photos = [index_folder(Path(data.target_domain))]
+    refuse([leak(photos, name, queries) for name, queries in queries_of_tests.items()])
+    return []
 
 
 def fetch_weights(document: SearchDocument) -> None:

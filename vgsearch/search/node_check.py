@@ -19,6 +19,7 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from vgsearch import __version__
 from vgsearch.config.search import DataConfig
+from vgsearch.config.split_folder import folder_on_disk
 from vgsearch.errors import ResourceError, StorageError
 from vgsearch.search.provenance import this_node
 from vgsearch.search.resources import Node
@@ -39,8 +40,8 @@ class NodeAnswer:
 def data_folders(data: DataConfig) -> dict[str, str]:
     """The folders that trials read, by their key in the file."""
     folders = {"data.train": data.train}
-    folders |= {f"data.val.{name}".rstrip("."): folder for name, folder in data.val_splits.items()}
-    folders |= {f"data.tests.{name}": folder for name, folder in data.tests.items()}
+    folders |= {f"data.val.{name}".rstrip("."): folder_on_disk(f) for name, f in data.val_splits.items()}
+    folders |= {f"data.tests.{name}": folder_on_disk(folder) for name, folder in data.tests.items()}
     if data.target_domain is not None:
         folders["data.target_domain"] = data.target_domain
     return folders

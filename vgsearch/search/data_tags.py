@@ -1,0 +1,25 @@
+"""What the data says of every run on it, as tags for the record."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from vgsearch.config.search import DataConfig
+from vgsearch.data.target_domain import read_target_record
+from vgsearch.registry.names import TRANSDUCTIVE_TAG
+
+
+def data_tags(data: DataConfig) -> dict[str, str]:
+    """Tags of a search, its trials and their versions.
+
+    Args:
+        data: with absolute folders.
+
+    Returns:
+        `vgsearch.transductive` where the target domain may hold queries of the tests; else nothing.
+
+    Raises:
+        DataError: the target domain's record is damaged.
+    """
+    record = None if data.target_domain is None else read_target_record(Path(data.target_domain))
+    return {TRANSDUCTIVE_TAG: "true"} if record is not None and record.transductive else {}
