@@ -41,7 +41,8 @@ def target_domain(
 ) -> None:
     """Gather photos of a target domain (night, say) for the domain classifier, by symbolic links.
 
-    Photos that are queries of a test are refused, by content or by a name with coordinates.
+    Photos that are queries of a test are refused, told by their content or by
+    a name that holds coordinates.
     """
     from vgsearch.data.index import index_folder
     from vgsearch.data.linked_folder import refuse_existing

@@ -38,9 +38,10 @@ def tokyo_night(
 ) -> None:
     """Make Tokyo Night of Tokyo XS: all of its database, and only the queries taken at night.
 
-    OUT holds symbolic links and no copies. Which queries are night is said by a manifest, by notes or
-    timestamps in the names, by Tokyo 24/7's numbers, or at last by brightness, which is shown first and
-    waits for --yes.
+    OUT holds symbolic links and no copies.
+
+    Which queries are night is said by a manifest, by notes or timestamps in the
+    names, by Tokyo 24/7's numbers, or at last by brightness (then with --yes).
     """
     from vgsearch.data.linked_folder import refuse_existing
     from vgsearch.data.night_queries import find_night_queries

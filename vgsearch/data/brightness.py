@@ -40,6 +40,19 @@ def _upper_half_mean(index: ImageIndex, i: int) -> Floats:
     return upper
 
 
+def separation(values: Floats, threshold: float) -> float:
+    """Which part of the variance lies between the sides of a threshold, 0 to 1 (Otsu's eta).
+
+    Evenly spread values give 0.75, two heaps apart nearly 1.
+    """
+    dark = values < threshold
+    share = float(dark.mean())
+    if share in (0.0, 1.0):
+        return 0.0
+    between = share * (1 - share) * (values[dark].mean() - values[~dark].mean()) ** 2
+    return float(between / values.var())
+
+
 def otsu_threshold(values: Floats) -> float:
     """The level that parts values best, by the variance between both sides (Otsu, IEEE TSMC 1979).
 

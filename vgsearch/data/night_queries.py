@@ -9,7 +9,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from vgsearch.data.brightness import histogram_lines, otsu_threshold, upper_half_luminance
+from vgsearch.data.brightness import histogram_lines, otsu_threshold, separation, upper_half_luminance
 from vgsearch.data.index import ImageIndex
 from vgsearch.data.night_manifest import by_manifest
 from vgsearch.data.night_rules import NIGHT, UNKNOWN, Verdicts, by_note, by_timestamp, by_tokyo_number
@@ -141,6 +141,8 @@ def _by_brightness(queries: ImageIndex) -> NightQueries:
         )
     lines = ["queries by mean luminance of their upper half, and Otsu's threshold:"]
     lines += histogram_lines(luminance, threshold)
+    share = separation(luminance, threshold)
+    lines.append(f"{100 * share:.0f}% of the variance lies between both sides (evenly spread: 75%)")
     doubt = f"names do not tell, so queries darker than {threshold:.0f} of 255 would be called night"
     return _checked(
         queries, NightQueries("brightness", luminance < threshold, doubt, tuple(lines), threshold)

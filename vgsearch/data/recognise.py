@@ -21,7 +21,9 @@ def recognised_images(index: ImageIndex, part: str = "") -> list[str]:
         return [f"{prefix}no positions in the names, and no {CSV_NAME}"]
     headings = int(np.isfinite(index.heading_deg).sum())
     facing = f"headings of {headings:,} of {len(index):,}" if headings else "no headings"
-    return [f"{prefix}positions from {_source(index)}; {facing if headings < len(index) else 'headings'}"]
+    if headings == len(index):
+        facing = "headings of all"
+    return [f"{prefix}positions from {_source(index)}; {facing}"]
 
 
 def recognised_split(split: Path, parts: SplitParts) -> list[str]:

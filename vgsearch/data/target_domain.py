@@ -156,9 +156,10 @@ def refuse(leaks: Sequence[Leak]) -> None:
     for each in leaks:
         if each.queries:
             photo, query = next(iter(each.queries.items()))
+            alias = "" if photo.name == PurePosixPath(query).name else f" (there {query})"
             raise DataError(
                 f"{len(each.queries)} photos of the target domain are queries of the test {each.test}, first "
-                f"{photo} (there {query}): gather them anew with `vgsearch data target-domain`, which takes "
+                f"{photo}{alias}: gather them anew with `vgsearch data target-domain`, which takes "
                 f"--leave-out, or --transductive where adapting to the test itself is meant"
             )
 
