@@ -45,7 +45,9 @@ def test_missing_queries_lists_those_that_are_there(tmp_path):
     assert missing_queries(f"{tmp_path}#queries_sun") is None
     assert missing_queries(f"{tmp_path}/elsewhere#queries_sun") is None  # said of the folder itself
     text = missing_queries(f"{tmp_path}#queries_nite")
-    assert text == f"{tmp_path} has no query folder 'queries_nite' (named after #); it has: queries, queries_sun"
+    assert (
+        text == f"{tmp_path} has no query folder 'queries_nite' (named after #); it has: queries, queries_sun"
+    )
     assert "no query folder ''" in missing_queries(f"{tmp_path}#")
 
 

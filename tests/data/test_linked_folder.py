@@ -49,7 +49,10 @@ def test_an_existing_folder_is_refused(tmp_path: Path, kind: str) -> None:
         out.write_text("mine")
     else:
         out.symlink_to(tmp_path / "nowhere")
-    with pytest.raises(DataError, match="out exists already: remove it, or name another folder"), new_folder(out):
+    with (
+        pytest.raises(DataError, match="out exists already: remove it, or name another folder"),
+        new_folder(out),
+    ):
         pass
     assert os.path.lexists(out)
 

@@ -17,7 +17,9 @@ def write(tmp_path: Path, text: str) -> Path:
 
 
 def test_by_path_and_by_name(tmp_path: Path) -> None:
-    manifest = write(tmp_path, "\ufeffcity,PATH,Night\nx,a.jpg,yes\nx,b.jpg,0\nx,c.jpg,TRUE\nx,other.jpg,no\n")
+    manifest = write(
+        tmp_path, "\ufeffcity,PATH,Night\nx,a.jpg,yes\nx,b.jpg,0\nx,c.jpg,TRUE\nx,other.jpg,no\n"
+    )
     assert by_manifest(manifest, PATHS).tolist() == [NIGHT, NOT_NIGHT, NIGHT, UNKNOWN]
 
 

@@ -44,9 +44,11 @@ def missing_queries(split: str) -> str | None:
 
 
 def query_folders(folder: str | os.PathLike[str]) -> list[str]:
-    """Names of folders in `folder` that look like queries, such as `queries` and `queries_rain`, sorted."""
+    """Folders in `folder` whose names begin with `queries`, such as `queries_rain`, sorted."""
     try:
         with os.scandir(folder) as entries:
-            return sorted(entry.name for entry in entries if entry.name.startswith("quer") and entry.is_dir())
+            return sorted(
+                entry.name for entry in entries if entry.name.startswith("queries") and entry.is_dir()
+            )
     except OSError:
         return []

@@ -11,6 +11,7 @@ from pathlib import Path, PurePosixPath
 
 import numpy as np
 
+from vgsearch.data.check_coordinates import lies_on_a_line
 from vgsearch.data.check_report import Problem
 from vgsearch.data.content import content_keys, file_sizes, shared_images
 from vgsearch.data.decode import read_image
@@ -114,7 +115,7 @@ def overlap(database: ImageIndex, queries: ImageIndex) -> list[Problem]:
                 f"{queries.paths[first]!r} as {twin!r}: recall would count them as found",
             )
         )
-    if same_name:
+    if same_name and not lies_on_a_line(queries):  # there both are called by their place alone
         problems.append(
             Problem(
                 "warning",

@@ -17,6 +17,7 @@ from vgsearch.data.content import content_key, shared_images
 from vgsearch.data.draws import Salt, random_permutation
 from vgsearch.data.index import ImageIndex
 from vgsearch.data.linked_folder import link_images, new_folder, refuse_existing
+from vgsearch.data.names import ZONE, name_field
 from vgsearch.errors import DataError
 
 RECORD_NAME = "target_domain.yaml"
@@ -193,5 +194,8 @@ def _name(photo: Path) -> str:
 
 
 def _tells(name: str) -> bool:
-    """Whether a file name holds coordinates, so that no two photos share it by chance."""
-    return name.startswith("@")
+    """Whether a file name holds a place on earth, so that no two photos share it by chance.
+
+    Names that only count along a line (Nordland) are shared by a query and its database image.
+    """
+    return name.startswith("@") and bool(name_field(name, ZONE))
