@@ -1,12 +1,15 @@
 from __future__ import annotations
 
+import math
 from pathlib import Path
 
 import numpy as np
 import pytest
 import utm
+from hypothesis import given
+from hypothesis import strategies as st
 
-from vgsearch.data.csv_layout import UtmZone, read_csv_layout
+from vgsearch.data.csv_layout import UtmZone, read_csv_layout, to_utm
 from vgsearch.data.index import index_folder
 from vgsearch.errors import DataError
 
@@ -71,6 +74,66 @@ def test_positions_may_be_unknown(tmp_path: Path) -> None:
     layout = read_csv_layout(tmp_path)
     assert np.isnan(layout.table).all()
     assert layout.zone is None
+
+
+def krueger(latitude: float, longitude: float, middle: float) -> tuple[float, float]:
+    """UTM north of the equator by Krueger's series to the sixth order, as in Karney (J. Geodesy 2011)."""
+    radius, flattening = 6378137.0, 1 / 298.257223563
+    n = flattening / (2 - flattening)
+    scaled = 0.9996 * radius / (1 + n) * (1 + n**2 / 4 + n**4 / 64 + n**6 / 256)
+    alpha = [
+        n / 2 - 2 * n**2 / 3 + 5 * n**3 / 16 + 41 * n**4 / 180 - 127 * n**5 / 288 + 7891 * n**6 / 37800,
+        13 * n**2 / 48 - 3 * n**3 / 5 + 557 * n**4 / 1440 + 281 * n**5 / 630 - 1983433 * n**6 / 1935360,
+        61 * n**3 / 240 - 103 * n**4 / 140 + 15061 * n**5 / 26880 + 167603 * n**6 / 181440,
+        49561 * n**4 / 161280 - 179 * n**5 / 168 + 6601661 * n**6 / 7257600,
+        34729 * n**5 / 80640 - 3418889 * n**6 / 1995840,
+        212378941 * n**6 / 319334400,
+    ]
+    eccentricity = 2 * math.sqrt(n) / (1 + n)
+    sine, angle = math.sin(math.radians(latitude)), math.radians(longitude - middle)
+    t = math.sinh(math.atanh(sine) - eccentricity * math.atanh(eccentricity * sine))
+    xi, eta = math.atan2(t, math.cos(angle)), math.atanh(math.sin(angle) / math.hypot(1, t))
+    east = eta + sum(a * math.cos(2 * k * xi) * math.sinh(2 * k * eta) for k, a in enumerate(alpha, start=1))
+    north = xi + sum(a * math.sin(2 * k * xi) * math.cosh(2 * k * eta) for k, a in enumerate(alpha, start=1))
+    return 500000 + scaled * east, scaled * north
+
+
+@given(
+    st.lists(st.tuples(st.floats(0, 83), st.floats(-9, 9)), min_size=1, max_size=20),
+    st.integers(1, 60),
+)
+def test_degrees_become_metres_as_by_an_independent_series(
+    places: list[tuple[float, float]], number: int
+) -> None:
+    latitude = np.array([place[0] for place in places])
+    zone = UtmZone(number, northern=True)
+    longitude = np.array([zone.middle_deg + place[1] for place in places])
+    longitude = (longitude + 180) % 360 - 180  # zones 1 and 60 reach across the date line
+    east, north, said = to_utm(latitude, longitude, zone)
+    assert said == zone
+    for i, (lat, offset) in enumerate(places):
+        expected = krueger(lat, zone.middle_deg + offset, zone.middle_deg)
+        # A millimetre inside the zone; at the far edge of its neighbour the library is 0.3 m off.
+        assert (east[i], north[i]) == pytest.approx(expected, abs=1e-3 if abs(offset) < 3 else 0.3)
+
+
+def test_a_set_reaches_into_the_neighbour_zones_and_no_further(tmp_path: Path) -> None:
+    write(tmp_path, "path,lat,lon\na.jpg,35.6,139.7\nb/c.jpg,35.6,149.9\n")  # zones 54 and 55
+    assert read_csv_layout(tmp_path).zone == UtmZone(54, northern=True)
+    write(tmp_path, "path,lat,lon\na.jpg,35.6,139.7\nb/c.jpg,37.8,-122.4\n")
+    with pytest.raises(DataError) as caught:
+        read_csv_layout(tmp_path)
+    assert "images.csv:3: lon -122.4 lies 97 degrees from the middle of UTM zone 54 north" in str(
+        caught.value
+    )
+    assert "keep far cities in sets of their own" in str(caught.value)
+
+
+def test_the_date_line_parts_no_set(tmp_path: Path) -> None:
+    write(tmp_path, "path,lat,lon\na.jpg,-17.0,179.9999\nb/c.jpg,-17.0,-179.9999\n")
+    layout = read_csv_layout(tmp_path)
+    assert layout.zone == UtmZone(60, northern=False)
+    assert layout.table[0, 1] - layout.table[0, 0] == pytest.approx(21.3, abs=0.1)
 
 
 def test_the_fingerprint_follows_the_coordinates(tmp_path: Path) -> None:

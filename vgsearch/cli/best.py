@@ -40,6 +40,8 @@ def best(
         f"backbone   {spec.trial.resolved_backbone.name}",
         f"path       {folder}",
     ]
+    if champion.transductive:
+        lines.append("adapted    to queries of a test as well (transductive)")
     lines += [f"{split or 'val':<10} {result.summary()}" for split, result in stored_results(folder).items()]
     lines += combination_lines(registry.versions(search), spec.objective)
     for line in lines:
@@ -70,6 +72,7 @@ def combination_lines(versions: Sequence[ModelVersion], objective: str) -> list[
         recall = version.tags.get(recall_tag(objective))
         scored = f", {objective} {float(recall):.1f}" if recall else ""
         warning = ", selected on a test split" if version.selected_on_test else ""
+        warning += ", adapted to queries of a test (transductive)" if version.transductive else ""
         lines += [
             f"{version.kind:<10} models:/{version.name}@{alias} (version {version.version}) of {parts}"
             f"{scored}{warning}"

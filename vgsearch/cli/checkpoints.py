@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 from vgsearch.config.search import DataConfig
+from vgsearch.config.split_folder import folder_and_queries
 from vgsearch.errors import CheckpointError, DataError
 
 
@@ -32,7 +34,8 @@ def find_split(split: str, data: DataConfig, data_root: Path) -> tuple[str, Path
     """Find a split's folder: by its name in the checkpoint's data section, else as a folder.
 
     A selection split is `val`, its own name or `val/<name>`; a test is its own name or `test/<name>`, which
-    also tells the two apart where they share a name. A folder is taken as given, or under the data root.
+    also tells the two apart where they share a name. A folder is taken as given, or under the data root;
+    `FOLDER#QUERIES` is another query folder of it.
 
     Raises:
         DataError: neither a name nor a folder; or a name that val and tests share.
@@ -48,7 +51,7 @@ def find_split(split: str, data: DataConfig, data_root: Path) -> tuple[str, Path
     if short:
         raise DataError(f"--on {split} is both a selection and a test split; say {' or '.join(short)}")
     for folder in (Path(split), data_root / split):
-        if folder.is_dir():
+        if os.path.isdir(folder_and_queries(str(folder))[0]):
             return split.strip("/"), folder
     raise DataError(
         f"--on {split} is no split of this checkpoint ({', '.join(named)}) "

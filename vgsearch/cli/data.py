@@ -10,17 +10,28 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 from rich.table import Table
 
+from vgsearch.cli.target_domain import target_domain
+from vgsearch.cli.tokyo_night import tokyo_night
+
 if TYPE_CHECKING:
     from vgsearch.data.check_report import FolderReport
 
-data_app = typer.Typer(no_args_is_help=True, help="Check a folder of photos, or draw the demo city.")
+data_app = typer.Typer(
+    no_args_is_help=True,
+    help="Check folders of photos, make Tokyo Night or a target domain, draw the demo city.",
+)
+data_app.command()(tokyo_night)
+data_app.command()(target_domain)
 
 _STYLES = {"error": "bold red", "warning": "yellow", "note": "dim"}
 
 
 @data_app.command()
 def check(
-    folder: Annotated[Path, typer.Argument(help="Training photos, or a folder with database/ and queries/.")],
+    folder: Annotated[
+        Path,
+        typer.Argument(help="Training photos, or a folder with database/ and queries/, or FOLDER#QUERIES."),
+    ],
     cell_m: Annotated[
         int, typer.Option(min=1, max=1_000_000, help="Side of a cell in metres (CosPlace's M).")
     ] = 10,
@@ -30,6 +41,10 @@ def check(
     groups_used: Annotated[int, typer.Option(min=1, help="How many groups take turns in training.")] = 8,
     min_images: Annotated[int, typer.Option(min=1, help="A class with fewer images goes.")] = 10,
     positive_distance_m: Annotated[float, typer.Option(min=0.01, help="A positive is this near.")] = 25.0,
+    as_train: Annotated[
+        bool,
+        typer.Option("--as-train", help="Take database/ and queries/ together, as data.train does."),
+    ] = False,
     decode: Annotated[
         bool,
         typer.Option("--decode/--no-decode", help="Read every image; without it only names are checked."),
@@ -60,6 +75,7 @@ def check(
             cells,
             positive_distance_m,
             decode,
+            as_train=as_train,
             progress=lambda done, total: bar.update(task, completed=done, total=total),
         )
     _print_report(report, console)
@@ -86,6 +102,8 @@ def demo(
 def _print_report(report: FolderReport, console: Console) -> None:
     kinds = {"training": "training photos", "retrieval": "a retrieval set", "unlabelled": "unlabelled photos"}
     console.print(f"{report.folder}: {kinds[report.kind]}", markup=False, highlight=False, soft_wrap=True)
+    for line in report.recognised:
+        console.print(f"  {line}", markup=False, highlight=False, soft_wrap=True)
     for label, number in report.counts.items():
         console.print(f"  {label:<32} {number:>9,}", markup=False, highlight=False)
     for height, width, number in report.image_sizes:

@@ -2,18 +2,29 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
 from vgsearch.config.document import SearchDocument
 from vgsearch.config.search import DataConfig
 from vgsearch.errors import CellsError
 
+if TYPE_CHECKING:
+    from vgsearch.data.index import ImageIndex
 
-def check_data(document: SearchDocument, data: DataConfig) -> None:
+
+def check_data(document: SearchDocument, data: DataConfig) -> list[str]:
     """Read every index and set of the data section, and the cells of every kind of trial.
 
     Cells or batches that leave too few classes in one corner of the space are that corner's own failure.
 
+    Returns:
+        Sentences that the user should read.
+
     Raises:
-        DataError: a folder, its names, its cells or its queries cannot serve; the message says which.
+        DataError: a folder, its names, its cells or its queries cannot serve, or queries of a test are in
+            the target domain; the message says which.
     """
     from vgsearch.training.data_cache import load_split, load_trial_data
 
@@ -26,8 +37,34 @@ def check_data(document: SearchDocument, data: DataConfig) -> None:
             refused.append(error)
     if len(refused) == len(trials):
         raise refused[0]
-    for name, folder in data.tests.items():
-        load_split(folder, data.positive_distance_m, name)
+    tests = {name: load_split(folder, data.positive_distance_m, name) for name, folder in data.tests.items()}
+    return check_target_domain(data, {name: test.queries for name, test in tests.items()})
+
+
+def check_target_domain(data: DataConfig, queries_of_tests: Mapping[str, ImageIndex]) -> list[str]:
+    """Refuse target domains that hold queries of a test, unless their records say that this is meant.
+
+    Returns:
+        Of each that is transductive, that it is so, in a sentence.
+
+    Raises:
+        DataError: one holds such queries, or its record is damaged.
+    """
+    from vgsearch.data.index import index_folder
+    from vgsearch.data.target_domain import leak, read_target_record, refuse
+
+    said = []
+    for folder in map(Path, data.target_domains.values()):
+        record = read_target_record(folder)
+        if record is not None and record.transductive:
+            said.append(
+                f"{folder} is transductive: queries of a test may be among its photos, and every run on it "
+                "is tagged vgsearch.transductive"
+            )
+            continue
+        photos = [index_folder(folder)]
+        refuse([leak(photos, name, queries) for name, queries in queries_of_tests.items()])
+    return said
 
 
 def fetch_weights(document: SearchDocument) -> None:

@@ -5,13 +5,15 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Sequence
+from contextlib import suppress
 from functools import cached_property
 from pathlib import Path
 
 from vgsearch.cli.named_model import NamedModel
 from vgsearch.cli.store import open_registry
 from vgsearch.data.retrieval_set import RetrievalSet
-from vgsearch.errors import RegistryError, RegistryUnreachableError
+from vgsearch.data.split_parts import find_parts
+from vgsearch.errors import DataError, RegistryError, RegistryUnreachableError
 from vgsearch.registry.checkpoint_files import LINEAGE_FILE
 from vgsearch.registry.names import search_of_model
 from vgsearch.registry.protocol import Registry
@@ -51,9 +53,14 @@ class Seal:
 
     def test_of(self, retrieval_set: RetrievalSet) -> str | None:
         """Which test of the model's file a set is, however it was named; None for any other set."""
-        folder = retrieval_set.database.root.parent.resolve()
-        tests = self._model.spec.data.tests.items()
-        return next((name for name, path in tests if Path(path).resolve() == folder), None)
+        asked = [part.root.resolve() for part in (retrieval_set.database, retrieval_set.queries)]
+        for name, split in self._model.spec.data.tests.items():
+            # A test that is not on this machine is not what was loaded from it.
+            with suppress(DataError):
+                parts = find_parts(Path(split))
+                if [parts.database.resolve(), parts.queries.resolve()] == asked:
+                    return name
+        return None
 
     def check(self, sets: Sequence[RetrievalSet]) -> None:
         """Ask the store, if a test is among `sets`, before hours are spent on scoring it.

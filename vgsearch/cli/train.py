@@ -37,7 +37,8 @@ def train(
     if document.data.demo_city is not None:
         build_city(data_root / document.data.demo_city.folder, document.data.demo_city, console)
     data = document.resolved_data(data_root.resolve())
-    check_data(document, data)
+    for note in check_data(document, data):
+        console.print(note, markup=False, highlight=False, soft_wrap=True)
     trial, notes = document.default_trial()
     for note in notes:
         console.print(f"decided: {note}", markup=False, highlight=False)

@@ -62,7 +62,8 @@ def tune(
         city = document.data.demo_city
         build_city(data_root / city.folder, city, console)
     data = document.resolved_data(data_root.resolve())
-    check_data(document, data)
+    for note in check_data(document, data):
+        console.print(note, markup=False, highlight=False, soft_wrap=True)
     fetch_weights(document)
     registry = open_spooled(home, os.environ.get("MLFLOW_TRACKING_URI") or None)
 

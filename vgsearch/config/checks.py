@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Callable, Iterable
-from pathlib import PurePath
 
-from vgsearch.config.folders import folder_by_key
+from vgsearch.config.folders import folder_by_key, overlap
 from vgsearch.config.problems import Problem
 from vgsearch.config.search import DataConfig, SearchConfig
+from vgsearch.config.split_folder import folder_and_queries
 from vgsearch.config.suggestions import nearest_hint
 from vgsearch.config.tree import Node, at, find
 from vgsearch.config.wording import show
@@ -66,16 +65,13 @@ def check_splits_apart(root: Node, data: DataConfig) -> list[Problem]:
     for i, (keys, folder) in enumerate(parts):
         for others, other in parts[:i]:
             alike = keys[1] == others[1] and keys[1] != "target_domain"
-            if folder and other and not alike and _overlap(folder, other):
+            apart = not (folder and other) or not overlap(
+                *(folder_and_queries(f)[0] for f in (folder, other))
+            )
+            if not alike and not apart:
                 text = f"must be apart from {'.'.join(others)} ({other}), got {folder}; name another folder"
                 problems.append(Problem(find(root, keys).place, keys, text))
     return problems
-
-
-def _overlap(folder: str, other: str) -> bool:
-    """Whether one path is the other or lies inside it."""
-    one, two = (PurePath(os.path.normpath(path)) for path in (folder, other))
-    return one.is_relative_to(two) or two.is_relative_to(one)
 
 
 def objectives(data: DataConfig) -> list[str]:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from pathlib import Path
+from pathlib import Path, PurePath
 
 from vgsearch.config.search import DataConfig
+from vgsearch.config.split_folder import folder_and_queries, missing_queries
 
 
 def absolute_data(data: DataConfig, data_root: Path) -> DataConfig:
@@ -62,8 +63,14 @@ def folder_problems(
     problems: dict[tuple[str, ...], str] = {}
     for keys, folder in folder_by_key(resolved).items():
         in_city = city is not None and Path(folder).is_relative_to(city)
+        no_queries = None
+        if keys[1] in ("val", "tests"):
+            no_queries = missing_queries(folder)
+            folder = folder_and_queries(folder)[0]
         if not written[keys].strip():
             problems[keys] = "must name a folder, got ''"
+        elif no_queries is not None:
+            problems[keys] = no_queries
         elif os.path.isdir(folder) or (in_city and allow_unbuilt_demo and not os.path.lexists(folder)):
             continue
         elif os.path.lexists(folder):
@@ -73,4 +80,35 @@ def folder_problems(
         else:
             root = os.path.abspath(data_root)
             problems[keys] = f"folder {folder} does not exist; put it there, or set --data-root (now {root})"
+    return {**linked_together(resolved), **problems}
+
+
+def linked_together(data: DataConfig) -> dict[tuple[str, ...], str]:
+    """Folders of train, val and tests that are one folder by way of a link, by their keys.
+
+    The Mapillary SLS layout makes `msls/test` a link to `msls/val`: apart by name, the same photos.
+
+    Args:
+        data: with absolute folders; those that are not there are left alone.
+    """
+    problems: dict[tuple[str, ...], str] = {}
+    folders = {keys: folder_and_queries(split)[0] for keys, split in folder_by_key(data).items()}
+    seen: list[tuple[tuple[str, ...], str]] = []
+    for keys, folder in folders.items():
+        if keys[1] == "target_domain" or not os.path.isdir(folder):
+            continue
+        for others, other in seen:
+            real = os.path.realpath(folder), os.path.realpath(other)
+            if keys[1] != others[1] and overlap(*real) and not overlap(folder, other):
+                problems[keys] = (
+                    f"must be apart from {'.'.join(others)}, but is a link to the same photos: {folder} "
+                    f"leads to {real[0]}; name another folder"
+                )
+        seen.append((keys, folder))
     return problems
+
+
+def overlap(folder: str, other: str) -> bool:
+    """Whether one path is the other or lies inside it, by their names alone."""
+    one, two = (PurePath(os.path.normpath(path)) for path in (folder, other))
+    return one.is_relative_to(two) or two.is_relative_to(one)

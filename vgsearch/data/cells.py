@@ -51,8 +51,9 @@ def assign_groups(index: ImageIndex, cells: CellsConfig) -> list[CellGroup]:
     """The first `groups_used` groups, numbered as CosPlace numbers them; each trains in its own epochs.
 
     Raises:
-        DataError: an image without coordinates or heading, no class with `min_images` images, or fewer
-            groups than `groups_used`; the message says which setting to relax.
+        DataError: an image without coordinates, or without heading where `heading_deg` is below 360, no class
+            with `min_images` images, or fewer groups than `groups_used`; the message says which setting to
+            relax.
     """
     groups = all_groups(index, cells)
     if not groups:
@@ -79,7 +80,8 @@ def all_groups(index: ImageIndex, cells: CellsConfig) -> list[CellGroup]:
     path order. The numbering is CosPlace's; the order inside a group is arbitrary there (a Python set's).
 
     Raises:
-        DataError: an image has no coordinates or no heading, or they are beyond exact whole numbers.
+        DataError: an image has no coordinates, or no heading where `heading_deg` is below 360, or they are
+            beyond exact whole numbers.
     """
     keys = _class_keys(index, cells)
     by_class, borders = _runs(keys)
@@ -99,12 +101,16 @@ def all_groups(index: ImageIndex, cells: CellsConfig) -> list[CellGroup]:
 
 def _class_keys(index: ImageIndex, cells: CellsConfig) -> Ints:
     """Class of each image, int64 (n, 3). Floor division of the doubles themselves, as in CosPlace."""
-    require_coordinates(index, heading=True)
+    whole_circle = cells.heading_deg == 360
+    require_coordinates(index, heading=not whole_circle)
+    heading = index.heading_deg
+    if whole_circle:  # one class for all directions, known or not
+        heading = np.where(np.isnan(heading), 0.0, heading)
     columns = []
     for values, step in (
         (index.utm_east, cells.cell_m),
         (index.utm_north, cells.cell_m),
-        (index.heading_deg, cells.heading_deg),
+        (heading, cells.heading_deg),
     ):
         too_large = np.abs(values) >= _EXACT
         if too_large.any():

@@ -27,9 +27,31 @@ def check_coordinates(index: ImageIndex, part: str) -> list[Problem]:
     problems = _count(index, ~known, "error", f"{part} have no UTM coordinates")
     if not known.any():
         return problems
+    if not lies_on_a_line(index):
+        problems += _check_map(index, part, known)
+    if known.sum() > 1 and np.ptp(east[known]) == 0 and np.ptp(north[known]) == 0:
+        problems.append(Problem("warning", f"all {part} lie at one and the same place"))
+    heading = index.heading_deg
+    problems += _count(
+        index, (heading < 0) | (heading > 360), "warning", f"{part} have a heading outside 0 to 360 degrees"
+    )
+    return problems + ([] if (index.root / CSV_NAME).is_file() else _check_names(index, part))
+
+
+def lies_on_a_line(index: ImageIndex) -> bool:
+    """Whether positions are made up along a line: Nordland's frames, the pairs of AmsterTime and SPED."""
+    known = np.isfinite(index.utm_east) & np.isfinite(index.utm_north)
+    return bool(known.any() and (index.utm_east[known] == 0).all())
+
+
+def _check_map(index: ImageIndex, part: str, known: NDArray[np.bool_]) -> list[Problem]:
+    """Positions that should be those of one city on a map."""
+    east, north = index.utm_east, index.utm_north
     in_east = (east >= _EAST_RANGE_M[0]) & (east <= _EAST_RANGE_M[1])
     in_north = (north >= _NORTH_RANGE_M[0]) & (north <= _NORTH_RANGE_M[1])
-    problems += _count(
+    if index.utm_zone is not None:  # converted by ourselves, from degrees that were checked
+        in_east, in_north = known, known
+    problems = _count(
         index,
         known & ~(in_east & in_north),
         "warning",
@@ -44,13 +66,7 @@ def check_coordinates(index: ImageIndex, part: str) -> list[Problem]:
         "warning",
         f"{part} lie more than {_CITY_RADIUS_M // 1000} km from the middle of the rest",
     )
-    if known.sum() > 1 and float(np.nanmax(distance_m)) == 0:
-        problems.append(Problem("warning", f"all {part} lie at one and the same place"))
-    heading = index.heading_deg
-    problems += _count(
-        index, (heading < 0) | (heading > 360), "warning", f"{part} have a heading outside 0 to 360 degrees"
-    )
-    return problems + ([] if (index.root / CSV_NAME).is_file() else _check_names(index, part))
+    return problems
 
 
 def zones_of(index: ImageIndex) -> set[str]:

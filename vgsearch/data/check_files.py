@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 import numpy as np
 
+from vgsearch.data.check_coordinates import lies_on_a_line
 from vgsearch.data.check_report import Problem
+from vgsearch.data.content import content_keys, file_sizes, shared_images
 from vgsearch.data.decode import read_image
 from vgsearch.data.index import ImageIndex
 from vgsearch.errors import ImageError
@@ -76,11 +77,11 @@ def duplicate_names(index: ImageIndex, part: str) -> list[Problem]:
 
 def duplicate_contents(index: ImageIndex, part: str) -> list[Problem]:
     """Images that are byte for byte the same; only files of equal size are read."""
-    sizes = _sizes(index)
+    sizes = file_sizes(index)
     values, counts = np.unique(sizes[sizes > 0], return_counts=True)
     suspects = np.flatnonzero(np.isin(sizes, values[counts > 1]))
     places: dict[bytes, list[str]] = defaultdict(list)
-    for i, key in _content_keys(index, suspects.tolist()):
+    for i, key in content_keys(index, suspects.tolist()):
         places[key].append(index.paths[i])
     repeated = [paths for paths in places.values() if len(paths) > 1]
     if not repeated:
@@ -98,12 +99,7 @@ def duplicate_contents(index: ImageIndex, part: str) -> list[Problem]:
 def overlap(database: ImageIndex, queries: ImageIndex) -> list[Problem]:
     """Queries that are in the database already, by bytes or by file name: found without any skill."""
     by_name = {PurePosixPath(path).name: path for path in database.paths}
-    database_sizes, query_sizes = _sizes(database), _sizes(queries)
-    shared = np.intersect1d(database_sizes[database_sizes > 0], query_sizes)
-    database_ids = np.flatnonzero(np.isin(database_sizes, shared)).tolist()
-    by_content = {key: database.paths[i] for i, key in _content_keys(database, database_ids)}
-    query_ids = np.flatnonzero(np.isin(query_sizes, shared)).tolist()
-    same_bytes = {i: by_content[k] for i, k in _content_keys(queries, query_ids) if k in by_content}
+    same_bytes = {i: database.paths[twin] for i, twin in shared_images(queries, database).items()}
     same_name = [
         i
         for i, path in enumerate(queries.paths)
@@ -119,7 +115,7 @@ def overlap(database: ImageIndex, queries: ImageIndex) -> list[Problem]:
                 f"{queries.paths[first]!r} as {twin!r}: recall would count them as found",
             )
         )
-    if same_name:
+    if same_name and not lies_on_a_line(queries):  # there both are called by their place alone
         problems.append(
             Problem(
                 "warning",
@@ -136,17 +132,3 @@ def _decode(path: Path) -> tuple[int, int] | str:
     except ImageError as error:
         return str(error)
     return height, width
-
-
-def _sizes(index: ImageIndex) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
-    """File sizes, -1 where not known: such a file is never compared."""
-    return np.full(len(index), -1, np.int64) if index.size_bytes is None else index.size_bytes
-
-
-def _content_keys(index: ImageIndex, ids: Iterable[int]) -> Iterable[tuple[int, bytes]]:
-    for i in ids:
-        try:
-            with index.absolute(i).open("rb") as file:
-                yield i, hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=16)).digest()
-        except OSError:
-            continue  # decoding names the files that cannot be read

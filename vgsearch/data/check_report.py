@@ -65,6 +65,7 @@ class FolderReport:
         image_sizes: (height, width, how many) of the commonest sizes, commonest first; empty if not decoded.
         cells: one summary per setting, the one asked for first; empty unless `kind` is training.
         problems: errors first, then warnings, then notes.
+        recognised: in words, where positions, headings and queries come from.
     """
 
     folder: Path
@@ -73,6 +74,7 @@ class FolderReport:
     image_sizes: tuple[tuple[int, int, int], ...]
     cells: tuple[CellSummary, ...]
     problems: tuple[Problem, ...]
+    recognised: tuple[str, ...] = ()
 
     @property
     def has_errors(self) -> bool:

@@ -17,6 +17,8 @@ from vgsearch.errors import DataError
 
 CSV_NAME = "images.csv"
 
+_REACH_DEG = 9  # from a zone's middle to the far edge of its neighbour; `utm` stays within 0.3 m so far out
+
 
 @dataclass(frozen=True)
 class UtmZone:
@@ -24,6 +26,14 @@ class UtmZone:
 
     number: int
     northern: bool
+
+    @property
+    def middle_deg(self) -> float:
+        """Longitude of the central meridian, degrees east."""
+        return float(6 * self.number - 183)
+
+    def __str__(self) -> str:
+        return f"{self.number} {'north' if self.northern else 'south'}"
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,12 +55,13 @@ def read_csv_layout(folder: Path, zone: UtmZone | None = None) -> CsvLayout:
     """Read `folder/images.csv`: columns path, then utm_east and utm_north or lat and lon, and maybe heading.
 
     Paths are relative to `folder`. Latitudes and longitudes (degrees, WGS84) become UTM metres, all in one
-    zone so that distances hold: `zone`, or else that of the file's first row with a position. Other columns
-    are ignored.
+    zone so that distances hold: `zone`, or else that of the file's first row with a position. Positions may
+    reach into the zones beside it (distances then stretch by 1.2% at most), not beyond. Other columns are
+    ignored.
 
     Raises:
         DataError: a missing column, a cell that is no number, a path that leaves the folder, comes twice or
-            has no file; the message names the line.
+            has no file, a position too far from the zone; the message names the line.
     """
     csv_path = folder / CSV_NAME
     paths, columns, lines = _read_columns(csv_path)
@@ -66,6 +77,7 @@ def read_csv_layout(folder: Path, zone: UtmZone | None = None) -> CsvLayout:
         _check_range(csv_path, "lat", latitude, -80, 84, lines)
         _check_range(csv_path, "lon", longitude, -180, 180, lines)
         east, north, zone = to_utm(latitude, longitude, zone)
+        _check_reach(csv_path, longitude, zone, lines)
     order = np.array(sorted(range(len(paths)), key=paths.__getitem__), np.int64)
     sorted_paths = tuple(paths[i] for i in order.tolist())
     listing = _stat_files(csv_path, folder, sorted_paths)
@@ -167,6 +179,21 @@ def _check_range(
         raise DataError(
             f"{csv_path}:{lines[row]}: {name} must lie between {low} and {high} degrees for UTM, "
             f"but got {degrees[row]:g}"
+        )
+
+
+def _check_reach(csv_path: Path, longitude: Floats, zone: UtmZone | None, lines: NDArray[np.int64]) -> None:
+    """One zone measures its neighbours too, and no further: metres would be wrong there."""
+    if zone is None:
+        return
+    from_middle = np.abs((longitude - zone.middle_deg + 180) % 360 - 180)
+    wrong = np.flatnonzero(from_middle > _REACH_DEG)
+    if wrong.size:
+        row = int(wrong[0])
+        raise DataError(
+            f"{csv_path}:{lines[row]}: lon {longitude[row]:g} lies {from_middle[row]:.0f} degrees from the "
+            f"middle of UTM zone {zone}, in which this set is measured (that of its first position), and at "
+            f"most {_REACH_DEG} can be: keep far cities in sets of their own, or give utm_east and utm_north"
         )
 
 

@@ -146,13 +146,16 @@ def require_coordinates(index: ImageIndex, *, heading: bool) -> None:
     missing = np.isnan(index.utm_east) | np.isnan(index.utm_north)
     _refuse(index, missing, "UTM coordinates", "utm_east, utm_north or lat, lon")
     if heading:
-        _refuse(index, np.isnan(index.heading_deg), "heading", "heading")
+        instead = ", or set trial.cells.heading_deg to 360, which needs no heading (and groups_heading to 1)"
+        _refuse(index, np.isnan(index.heading_deg), "heading", "heading", instead)
 
 
-def _refuse(index: ImageIndex, missing: NDArray[np.bool_], what: str, columns: str) -> None:
+def _refuse(
+    index: ImageIndex, missing: NDArray[np.bool_], what: str, columns: str, instead: str = ""
+) -> None:
     if missing.any():
         first = index.paths[int(np.argmax(missing))]
         raise DataError(
             f"{int(missing.sum())} of {len(index)} images in {index.root} have no {what}, first {first!r}: "
-            f"name them {NAME_LAYOUT} or list path, {columns} in {index.root / CSV_NAME}"
+            f"name them {NAME_LAYOUT} or list path, {columns} in {index.root / CSV_NAME}{instead}"
         )

@@ -11,10 +11,8 @@ from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
 from vgsearch.data.index import ImageIndex, index_folder, require_coordinates
+from vgsearch.data.split_parts import find_parts
 from vgsearch.errors import DataError
-
-DATABASE_FOLDER = "database"
-QUERY_FOLDERS = ("queries", "queries_v1")
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,10 +59,10 @@ class RetrievalSet:
 def load_retrieval_set(
     folder: Path, positive_distance_m: float, *, name: str | None = None, cache_dir: Path | None = None
 ) -> RetrievalSet:
-    """Load `folder/database` and `folder/queries` (or `queries_v1`).
+    """Load the database and the queries of a split.
 
     Args:
-        folder: the split's folder.
+        folder: the split's folder, or `FOLDER#QUERIES`; see `find_parts`.
         positive_distance_m: see `RetrievalSet`.
         name: None takes the folder's own name.
         cache_dir: see `index_folder`.
@@ -94,19 +92,9 @@ def index_parts(folder: Path, *, cache_dir: Path | None = None) -> tuple[ImageIn
     Raises:
         DataError: a part is missing or empty.
     """
-    query_folder = find_query_folder(folder)
-    if not (folder / DATABASE_FOLDER).is_dir() or query_folder is None:
-        raise DataError(
-            f"{folder} is no retrieval set: it must be a folder that holds {DATABASE_FOLDER}/ and "
-            f"{' or '.join(f'{part}/' for part in QUERY_FOLDERS)}"
-        )
-    database = index_folder(folder / DATABASE_FOLDER, cache_dir=cache_dir)
-    return database, index_folder(query_folder, cache_dir=cache_dir, utm_zone=database.utm_zone)
-
-
-def find_query_folder(folder: Path) -> Path | None:
-    """The first of `queries` and `queries_v1` that is there."""
-    return next((folder / part for part in QUERY_FOLDERS if (folder / part).is_dir()), None)
+    parts = find_parts(folder)
+    database = index_folder(parts.database, cache_dir=cache_dir)
+    return database, index_folder(parts.queries, cache_dir=cache_dir, utm_zone=database.utm_zone)
 
 
 def queries_with_positive(

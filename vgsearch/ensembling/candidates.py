@@ -9,6 +9,7 @@ from pathlib import Path
 from safetensors import SafetensorError, safe_open
 
 from vgsearch.config.search import DataConfig, TrialSpec
+from vgsearch.config.split_folder import folder_on_disk
 from vgsearch.errors import CheckpointError, DataError, RegistryError, first_line
 from vgsearch.models.checkpoint import MODEL_FILE, read_spec
 from vgsearch.models.ensemble import describe_model, model_identity
@@ -195,7 +196,7 @@ def data_here(candidates: Sequence[Candidate]) -> DataConfig:
     """
     for candidate in candidates:
         data = candidate.spec.data
-        if all(Path(folder).is_dir() for folder in data.val_splits.values()):
+        if all(Path(folder_on_disk(folder)).is_dir() for folder in data.val_splits.values()):
             return data
     folders = ", ".join(candidates[0].spec.data.val_splits.values())
     raise DataError(

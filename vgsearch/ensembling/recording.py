@@ -17,6 +17,7 @@ from vgsearch.registry.names import (
     INGREDIENTS_TAG,
     SELECTED_ON_TAG,
     SELECTED_ON_TEST_TAG,
+    TRANSDUCTIVE_TAG,
     check_alias,
     recall_tags,
 )
@@ -115,6 +116,8 @@ def record_combination(
         own[SELECTED_ON_TAG] = str(criterion)
     if sees_test(ingredients, criterion):
         own[SELECTED_ON_TEST_TAG] = "true"
+    if any(each.version.transductive for each in ingredients):
+        own[TRANSDUCTIVE_TAG] = "true"
     _write_lineage(folder, lineage(kind, ingredients, params, criterion))
     run_id = registry.open_combination(search, uid, kind=kind, label=uid, params=params, spec_text=spec_text)
     # Before the version, so that whoever finds that one has nothing but `finish_combination` left to do.

@@ -23,6 +23,7 @@ COMPLETE_TAG = "vgsearch.complete"
 INGREDIENTS_TAG = "vgsearch.num_ingredients"
 SELECTED_ON_TAG = "vgsearch.selected_on"
 SELECTED_ON_TEST_TAG = "vgsearch.selected_on_test"
+TRANSDUCTIVE_TAG = "vgsearch.transductive"
 
 MODEL_PREFIX = "vgsearch-"
 EXPERIMENT_PREFIX = "vgsearch/"

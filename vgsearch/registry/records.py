@@ -9,7 +9,7 @@ from datetime import datetime
 from typing import Literal, cast
 
 from vgsearch.errors import RegistryError
-from vgsearch.registry.names import KIND_TAG, SELECTED_ON_TEST_TAG
+from vgsearch.registry.names import KIND_TAG, SELECTED_ON_TEST_TAG, TRANSDUCTIVE_TAG
 
 TrialState = Literal["running", "complete", "stopped", "infeasible", "failed", "out_of_memory"]
 SearchState = Literal["running", "complete", "interrupted", "failed"]
@@ -139,6 +139,11 @@ class ModelVersion:
     def selected_on_test(self) -> bool:
         """Whether a test split had a say in choosing it or anything it was made of."""
         return self.tags.get(SELECTED_ON_TEST_TAG) == "true"
+
+    @property
+    def transductive(self) -> bool:
+        """Whether queries of a test were among the target domain it, or anything it was made of, saw."""
+        return self.tags.get(TRANSDUCTIVE_TAG) == "true"
 
 
 def finite_metrics(metrics: Mapping[str, float]) -> dict[str, float]:

@@ -21,6 +21,7 @@ from vgsearch.registry.protocol import Recorder
 from vgsearch.registry.records import TrialState
 from vgsearch.search.budget import Budget
 from vgsearch.search.constraints import Violation
+from vgsearch.search.data_tags import data_tags
 from vgsearch.search.events import Watcher
 from vgsearch.search.facts import best_epoch, facts_of_report, next_arrival
 from vgsearch.search.finalists import Finalist, champion_trial, standings
@@ -83,6 +84,7 @@ class Ledger:
         self.study = study
         self.registry = registry
         self.watch = watch
+        self._data_tags = data_tags(data)
         self.search_run = registry.open_search(
             document.name,
             params={
@@ -95,6 +97,7 @@ class Ledger:
             tags={
                 "vgsearch.objective": document.search.objective,
                 "vgsearch.num_trials": str(document.search.num_trials),
+                **self._data_tags,
             },
         )
         self._holding = holding
@@ -297,7 +300,7 @@ class Ledger:
         values = self.study.trials()[running.number].intermediate_values
         best = best_epoch(self.study.trials()[running.number])
         report = running.report_to_record(best)
-        tags = {"vgsearch.best_epoch": "" if report is None else str(report["epoch"])}
+        tags = {"vgsearch.best_epoch": "" if report is None else str(report["epoch"]), **self._data_tags}
         if running.trunk_key:
             # No version of the model: it is a beginning, and nobody's ingredient.
             tags["vgsearch.trunk"] = running.trunk_key
@@ -340,7 +343,7 @@ class Ledger:
             search=self.document.name,
             uid=running.spec.uid,
             epoch=int(report["epoch"]),
-            tags=recall_tags(report["metrics"]),
+            tags={**recall_tags(report["metrics"]), **self._data_tags},
         )
 
 

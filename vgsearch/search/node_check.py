@@ -20,6 +20,7 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 from vgsearch import __version__
 from vgsearch.config.folders import folder_by_key
 from vgsearch.config.search import DataConfig
+from vgsearch.config.split_folder import folder_on_disk
 from vgsearch.errors import ResourceError, StorageError
 from vgsearch.search.provenance import this_node
 from vgsearch.search.resources import Node
@@ -39,7 +40,10 @@ class NodeAnswer:
 
 def data_folders(data: DataConfig) -> dict[str, str]:
     """The folders that trials read, by their key in the file."""
-    return {".".join(keys): folder for keys, folder in folder_by_key(data).items()}
+    return {
+        ".".join(keys): folder_on_disk(folder) if keys[1] in ("val", "tests") else folder
+        for keys, folder in folder_by_key(data).items()
+    }
 
 
 def check_nodes(nodes: Sequence[Node], data: DataConfig, home: Path) -> list[Mapping[str, object]]:

@@ -23,6 +23,7 @@ from vgsearch.config.document import SearchDocument
 from vgsearch.config.search import DataConfig
 from vgsearch.data.index import ImageIndex, index_folder
 from vgsearch.errors import DataError
+from vgsearch.search.data_tags import folder_tags
 from vgsearch.search.git_state import git_files
 
 FOLDER = "provenance"
@@ -151,7 +152,7 @@ def _data(data: DataConfig) -> dict[str, object]:
     for name, folder in data.tests.items():
         described[f"test/{name}"] = _said(split(folder, name))
     for name, folder in data.target_domains.items():
-        described[f"target_domain/{name}".rstrip("/")] = _said(images(folder))
+        described[f"target_domain/{name}".rstrip("/")] = {**_said(images(folder)), **folder_tags(folder)}
     return {"positive_distance_m": data.positive_distance_m, "splits": described}
 
 

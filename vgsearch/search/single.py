@@ -15,6 +15,7 @@ from vgsearch.config.trial import TrialConfig
 from vgsearch.errors import DivergedError, SearchError, StorageError
 from vgsearch.registry.protocol import Registry
 from vgsearch.registry.records import ModelVersion
+from vgsearch.search.data_tags import data_tags
 from vgsearch.training.report import EpochReport
 from vgsearch.training.trainer import Trainer
 
@@ -73,7 +74,10 @@ def run_single(
         raise StorageError(f"cannot write {folder}: {error.strerror}; choose another --home") from error
     with lock, Trainer(spec, folder, progress=progress) as trainer:
         search_run = registry.open_search(
-            spec.search, params={"data": spec.data.model_dump(mode="json")}, config_text=config_text
+            spec.search,
+            params={"data": spec.data.model_dump(mode="json")},
+            config_text=config_text,
+            tags=data_tags(spec.data),
         )
         run_id = registry.open_trial(
             spec.search,
@@ -99,9 +103,15 @@ def run_single(
         if best is None:
             raise SearchError(f"trial {spec.uid} has no epoch")
         version = registry.record_checkpoint(
-            run_id, best.checkpoint, search=spec.search, uid=spec.uid, epoch=best.epoch
+            run_id,
+            best.checkpoint,
+            search=spec.search,
+            uid=spec.uid,
+            epoch=best.epoch,
+            tags=data_tags(spec.data),
         )
-        registry.finish_trial(run_id, "complete", tags={"vgsearch.best_epoch": str(best.epoch)})
+        tags = {"vgsearch.best_epoch": str(best.epoch), **data_tags(spec.data)}
+        registry.finish_trial(run_id, "complete", tags=tags)
         _crown(registry, spec, version, best.metrics[spec.objective])
         registry.finish_search(search_run, "complete")
         return best, version
