@@ -35,6 +35,14 @@ class DataConfig(Strict):
         return {"": self.val} if isinstance(self.val, str) else dict(self.val)
 
 
+class NoData(DataConfig):
+    """What stands in the place of a data section where there is none: with a network from elsewhere."""
+
+    train: str = Field("", max_length=0)
+    val: str | dict[str, str] = Field(default_factory=dict, max_length=0)
+    tests: dict[str, str] = Field(default_factory=dict, max_length=0)
+
+
 class EvalConfig(Strict):
     """How images are brought to the network for scoring."""
 
@@ -155,7 +163,7 @@ class TrialSpec(Strict):
     """A trial that is ready to run anywhere: decided values, absolute data folders, how it is scored.
 
     `deterministic` asks PyTorch for kernels that repeat themselves bit for bit, also on a GPU. With a `trunk`
-    the trial starts from that one's weights; see `BranchConfig`.
+    the trial starts from that one's weights; see `BranchConfig`. A network from elsewhere may have no data.
     It is written as `trial.yaml` into every checkpoint.
     """
 
@@ -163,7 +171,7 @@ class TrialSpec(Strict):
     uid: str
     objective: str = "val/recall_at_1"
     trial: TrialConfig
-    data: DataConfig
+    data: DataConfig | NoData
     eval: EvalConfig = EvalConfig()
     deterministic: bool = False
     trunk: TrunkSpec | None = None

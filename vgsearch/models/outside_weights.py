@@ -101,7 +101,7 @@ def fitted_trunk(
     if weights.backbone_in_words not in (None, ours):
         raise WeightsError(
             f"{weights.path} is a checkpoint of {weights.backbone_in_words}, but the backbone is {ours}; set "
-            f"backbone: {weights.backbone_in_words.partition(' ')[0]}"
+            "trial.backbone to the checkpoint's"
         )
     names = None if weights.layout == "checkpoint" else timm_names(list(weights.trunk), trunk)
     if names is not None:

@@ -22,7 +22,7 @@ _HEAD_BYTES = 512
 _GLOBAL = re.compile(r"GLOBAL ([\w.]+) was not an allowed global")
 # Training scripts keep their best recall, one NumPy number, beside the weights. A number runs no code.
 _NUMPY_NUMBERS: list[Any] = [
-    (np.core.multiarray.scalar if not hasattr(np, "_core") else np._core.multiarray.scalar, name)
+    (np.float64(0).__reduce__()[0], name)
     for name in ("numpy.core.multiarray.scalar", "numpy._core.multiarray.scalar")
 ]
 _NUMPY_NUMBERS += [np.dtype, *(type(np.dtype(code)) for code in ("f2", "f4", "f8", "i4", "i8", "?"))]
@@ -113,8 +113,8 @@ def _read_pytorch(path: Path) -> object:
             ) from error
         raise WeightsError(
             f"{path} holds more than tensors and plain values ({found[1]}), which is not read since it can "
-            "run code; if you trust it, convert it: torch.save(torch.load(FILE, weights_only=False)"
-            "['state_dict'], NEW_FILE)"
+            'run code; if you trust it, convert it once: python -c "import torch; torch.save(torch.load('
+            f"'{path}', weights_only=False)['state_dict'], '{path.name.partition('.')[0]}_tensors.pth')\""
         ) from error
     except Exception as error:
         raise WeightsError(
