@@ -107,8 +107,7 @@ def check_weights(decided: Node, data_root: Path | None) -> list[Problem]:
 
 def _is_file_name(weights: str) -> bool:
     """Whether `weights` can only be meant as a file: it has a suffix or a folder."""
-    path = Path(weights)
-    return weights not in WEIGHT_WORDS and (path.suffix != "" or len(path.parts) > 1)
+    return weights not in WEIGHT_WORDS and (Path(weights).suffix != "" or "/" in weights)
 
 
 def _changed(node: Node, keys: tuple[str, ...], change: Callable[[Node], Node]) -> Node:

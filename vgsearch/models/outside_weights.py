@@ -52,6 +52,7 @@ class OutsideWeights:
         trunk: The backbone's tensors under the file's names, without the network's prefix.
         head: None where the file holds a backbone alone.
         backbone_in_words: What a checkpoint of ours says that its backbone is, else None.
+        prefix: Of the backbone's tensors in the file.
     """
 
     path: Path
@@ -59,6 +60,7 @@ class OutsideWeights:
     trunk: Mapping[str, Tensor]
     head: Head | None = None
     backbone_in_words: str | None = None
+    prefix: str = ""
 
 
 def read_outside_weights(path: Path) -> OutsideWeights:
@@ -111,7 +113,8 @@ def fitted_trunk(
         own = theirs if names is None else names[theirs]
         if own in renamed:
             raise WeightsError(
-                f"{weights.path} has both {renamed[own]} and {theirs} for {own} of {config.name}; "
+                f"{weights.path} has both {weights.prefix}{renamed[own]} and {weights.prefix}{theirs} for "
+                f"{own} of {config.name}; "
                 "save one model alone"
             )
         renamed[own] = theirs
@@ -121,8 +124,7 @@ def fitted_trunk(
     _require_fit(
         expected,
         {own: weights.trunk[theirs] for own, theirs in renamed.items()},
-        renamed,
-        left_out,
+        {own: weights.prefix + theirs for own, theirs in renamed.items() if theirs not in left_out},
         f"{weights.path} does not fit {config.name}",
     )
     return {own: weights.trunk[renamed[own]] for own in expected if own in renamed}, left_out
@@ -155,7 +157,7 @@ def _parted(
         shapes = ", ".join(f"{name} {tuple(tensors[name].shape)}" for name in head_names)
         raise WeightsError(f"{path}: the head's shapes must be (1,), (d, c) and (d,), got {shapes}")
     trunk = {n.removeprefix(trunk_prefix): t for n, t in tensors.items() if n.startswith(trunk_prefix)}
-    return OutsideWeights(path, layout, trunk, Head(power, weight, bias), words)
+    return OutsideWeights(path, layout, trunk, Head(power, weight, bias), words, trunk_prefix)
 
 
 def _require_same_computation(path: Path, config: BackboneConfig) -> None:
@@ -180,16 +182,16 @@ def _require_fit(
     expected: Mapping[str, Tensor],
     given: Mapping[str, Tensor],
     their_names: Mapping[str, str],
-    left_out: list[str],
     context: str,
 ) -> None:
+    """Refuse tensors that are missing, too many or of another shape; all of `their_names` have to fit."""
     # Files written before PyTorch 0.4.1 do not count BatchNorm's batches, and nothing here reads the count.
-    missing = [k for k in expected if k not in given and not k.endswith("num_batches_tracked")]
-    unexpected = [their_names[k] for k in given if k not in expected and their_names[k] not in left_out]
+    missing = [name for name in expected if name not in given and not name.endswith("num_batches_tracked")]
+    unexpected = [theirs for own, theirs in their_names.items() if own not in expected]
     misshaped = [
-        f"{their_names[k]}: {tuple(given[k].shape)} instead of {tuple(expected[k].shape)}"
-        for k in expected
-        if k in given and given[k].shape != expected[k].shape
+        f"{their_names[name]}: {tuple(given[name].shape)} instead of {tuple(expected[name].shape)}"
+        for name in expected
+        if name in given and given[name].shape != expected[name].shape
     ]
     faults = [
         f"{len(keys)} {what} ({name_some(keys)})"
