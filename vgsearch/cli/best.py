@@ -34,7 +34,7 @@ def best(
     console = Console()
     lines = [
         f"champion   {reference} (version {champion.version})",
-        f"trial      {champion.uid}",
+        f"{champion.kind:<10} {champion.uid}",
         f"run        runs:/{champion.run_id}",
         f"epoch      {champion.epoch}",
         f"backbone   {spec.trial.resolved_backbone.name}",
@@ -63,10 +63,11 @@ def best(
 def combination_lines(versions: Sequence[ModelVersion], objective: str) -> list[str]:
     """One line for each alias of a soup or an ensemble: how to name it, and its value of the objective."""
     from vgsearch.registry.names import INGREDIENTS_TAG, recall_tag
+    from vgsearch.registry.records import NETWORK_KINDS
 
     lines = []
     for version in versions:
-        if version.kind == "trial":
+        if version.kind in NETWORK_KINDS:
             continue
         parts = version.tags.get(INGREDIENTS_TAG, "several")
         recall = version.tags.get(recall_tag(objective))

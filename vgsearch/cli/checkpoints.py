@@ -53,7 +53,7 @@ def find_split(split: str, data: DataConfig, data_root: Path) -> tuple[str, Path
     for folder in (Path(split), data_root / split):
         if os.path.isdir(folder_and_queries(str(folder))[0]):
             return split.strip("/"), folder
+    there = ", ".join(named) or "it was imported without data"
     raise DataError(
-        f"--on {split} is no split of this checkpoint ({', '.join(named)}) "
-        f"and no folder, here or in {data_root}"
+        f"--on {split} is no split of this checkpoint ({there}) and no folder, here or in {data_root}"
     )

@@ -71,6 +71,7 @@ def compare(
     from vgsearch.cli.files import write_files
     from vgsearch.cli.named_model import STORE_FOLDER, named_model
     from vgsearch.data.retrieval_set import load_retrieval_set
+    from vgsearch.errors import ConfigError
     from vgsearch.models.ensemble import describe_model
     from vgsearch.reporting.comparison import LEGEND, listed_changes, render_comparison
     from vgsearch.reporting.comparison_changes import changes_csv
@@ -82,6 +83,8 @@ def compare(
     ns = _recalls_at(n)
     first, second = (named_model(name, home, resize_px=resize_px, batch_size=batch_size) for name in (a, b))
     splits = on or [f"val/{name}" if name else "val" for name in first.spec.data.val_splits]
+    if not splits:
+        raise ConfigError([f"{first.reference} was imported without data: say on what with --on"])
     found = dict(find_split(split, first.spec.data, data_root.resolve()) for split in splits)
     distance_m = positive_distance_m or first.spec.data.positive_distance_m
     sets = [load_retrieval_set(path, distance_m, name=name) for name, path in found.items()]

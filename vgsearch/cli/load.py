@@ -2,16 +2,31 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 from vgsearch.config.document import SearchDocument, load_document
+from vgsearch.errors import RegistryError
 
 
 def load_space(
-    file: Path, overrides: Sequence[str] | None, data_root: Path, *, allow_missing: bool = False
+    file: Path,
+    overrides: Sequence[str] | None,
+    data_root: Path,
+    *,
+    home: Path | None = None,
+    allow_missing: bool = False,
 ) -> SearchDocument:
-    """Load a search space, with the checks that need timm.
+    """Load a search space, with the checks that need timm and the registry.
+
+    Args:
+        file: the YAML file.
+        overrides: `--set`s.
+        data_root: where relative folders and files start.
+        home: names the store that `weights: models:/...` is looked up in; null leaves it unresolved.
+        allow_missing: nothing need exist.
 
     Raises:
         ConfigError: with every problem of the file.
@@ -23,4 +38,21 @@ def load_space(
         overrides or (),
         data_root=None if allow_missing else data_root.resolve(),
         check_backbone=backbone_problem,
+        find_recorded=None if home is None else partial(_recorded_weights, home.resolve()),
     )
+
+
+def _recorded_weights(home: Path, reference: str) -> Path:
+    """The file of a recorded model's weights.
+
+    Raises:
+        RegistryError: it is not recorded.
+    """
+    from vgsearch.cli.checkpoints import local_checkpoint
+    from vgsearch.models.checkpoint import MODEL_FILE
+    from vgsearch.registry.store_uri import STORE_FILE
+
+    # A store is not made only to find that it is empty.
+    if not os.environ.get("MLFLOW_TRACKING_URI") and not (home / STORE_FILE).exists():
+        raise RegistryError(f"{reference} cannot be looked up: {home} has no MLflow store; set --home")
+    return local_checkpoint(reference, home) / MODEL_FILE

@@ -16,6 +16,7 @@ from vgsearch.cli.descriptors import descriptors_app
 from vgsearch.cli.ensemble import ensemble
 from vgsearch.cli.evaluate import evaluate
 from vgsearch.cli.gc import gc
+from vgsearch.cli.imports import import_app
 from vgsearch.cli.soup import soup
 from vgsearch.cli.status import status
 from vgsearch.cli.train import train
@@ -53,6 +54,7 @@ app.command()(validate)
 app.command()(gc)
 app.add_typer(data_app, name="data")
 app.add_typer(descriptors_app, name="descriptors")
+app.add_typer(import_app, name="import")
 
 
 def _print_version(asked: bool) -> None:

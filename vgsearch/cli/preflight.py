@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from rich.console import Console
+
 from vgsearch.config.document import SearchDocument
 from vgsearch.config.search import DataConfig
+from vgsearch.config.trial import TrialConfig
 from vgsearch.errors import CellsError
 
 if TYPE_CHECKING:
@@ -67,14 +70,21 @@ def check_target_domain(data: DataConfig, queries_of_tests: Mapping[str, ImageIn
     return said
 
 
-def fetch_weights(document: SearchDocument) -> None:
-    """Fetch each backbone's weights once, here, before workers need them.
+def fetch_weights(trials: Iterable[TrialConfig], console: Console) -> None:
+    """Fetch each backbone's weights once, here, before workers need them, and say what a file gives.
+
+    Args:
+        trials: trials that together hold every backbone, its weights and every descriptor length.
+        console: told what of a weights file is taken and what is left out.
 
     Raises:
         WeightsError: a backbone's weights cannot be had or do not fit.
     """
-    from vgsearch.models.backbones import build_backbone
+    from vgsearch.models.network import build_network
 
-    backbones = {trial.resolved_backbone.model_dump_json(): trial for trial in document.example_trials()}
-    for trial in backbones.values():
-        build_backbone(trial.resolved_backbone, image_px=trial.image_px)
+    networks = {(trial.resolved_backbone.model_dump_json(), trial.descriptor_dim): trial for trial in trials}
+    said: set[str] = set()
+    for trial in networks.values():
+        build_network(trial, say=said.add)
+    for sentence in sorted(said):
+        console.print(sentence, markup=False, highlight=False, soft_wrap=True)

@@ -26,14 +26,14 @@ def train(
     """
     from vgsearch.cli.demo import build_city
     from vgsearch.cli.load import load_space
-    from vgsearch.cli.preflight import check_data
+    from vgsearch.cli.preflight import check_data, fetch_weights
     from vgsearch.cli.store import open_registry
     from vgsearch.search.ledger import recorded_text
     from vgsearch.search.single import run_single, single_spec
 
     console = Console()
     home = home.resolve()
-    document = load_space(file, overrides, data_root)
+    document = load_space(file, overrides, data_root, home=home)
     if document.data.demo_city is not None:
         build_city(data_root / document.data.demo_city.folder, document.data.demo_city, console)
     data = document.resolved_data(data_root.resolve())
@@ -42,6 +42,7 @@ def train(
     trial, notes = document.default_trial()
     for note in notes:
         console.print(f"decided: {note}", markup=False, highlight=False)
+    fetch_weights([trial], console)
     spec = single_spec(document, data, trial)
     console.print(f"trial {spec.uid}", markup=False, highlight=False)
 

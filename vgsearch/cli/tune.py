@@ -55,7 +55,7 @@ def tune(
     console = Console()
     shown_home, shown_root = unless_default(home, data_root)
     home = home.resolve()
-    document = load_space(file, overrides, data_root)
+    document = load_space(file, overrides, data_root, home=home)
     trials_in_file = document.search.num_trials
     document = with_planned_trials(document, home, trials, resume=resume)
     if document.data.demo_city is not None:
@@ -64,7 +64,7 @@ def tune(
     data = document.resolved_data(data_root.resolve())
     for note in check_data(document, data):
         console.print(note, markup=False, highlight=False, soft_wrap=True)
-    fetch_weights(document)
+    fetch_weights(document.example_trials(), console)
     registry = open_spooled(home, os.environ.get("MLFLOW_TRACKING_URI") or None)
 
     from vgsearch.search.driver import run_search

@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from vgsearch.cli.options import DEFAULT_DATA_ROOT, DataRoot, Overrides, SpaceFile
+from vgsearch.cli.options import DEFAULT_DATA_ROOT, DEFAULT_HOME, DataRoot, Home, Overrides, SpaceFile
 
 
 def validate(
@@ -19,6 +19,7 @@ def validate(
     folders: Annotated[
         bool, typer.Option("--folders/--no-folders", help="Also check that the data folders exist.")
     ] = True,
+    home: Home = DEFAULT_HOME,
 ) -> None:
     """Check a search space: every key, every range, every branch, the backbones and the data folders.
 
@@ -26,7 +27,7 @@ def validate(
     """
     from vgsearch.cli.load import load_space
 
-    document = load_space(file, overrides, data_root, allow_missing=not folders)
+    document = load_space(file, overrides, data_root, home=home, allow_missing=not folders)
     table = Table(title=f"{document.name}: what the search decides", title_justify="left")
     table.add_column("parameter", overflow="fold")
     table.add_column("values", overflow="fold")

@@ -121,6 +121,7 @@ def load_document(
     *,
     data_root: Path | None = None,
     check_backbone: Callable[[str], str | None] | None = None,
+    find_recorded: Callable[[str], Path] | None = None,
 ) -> SearchDocument:
     """Read and check a search file.
 
@@ -133,6 +134,8 @@ def load_document(
             weights files become absolute: relative ones start there.
         check_backbone: says what is wrong with a backbone's name, or None. It is handed in, because
             only a room above knows timm.
+        find_recorded: gives the file of a recorded model's weights by its reference, or raises a
+            `VgsearchError`; only a room above knows the registry.
 
     Raises:
         ConfigError: with every problem of the file and the overrides, in reading order.
@@ -154,7 +157,8 @@ def load_document(
         problems += found
     root = _with_empty_sections(root)
     if data_root is not None:
-        root = with_absolute_weights(root, data_root)
+        root, found = with_absolute_weights(root, data_root, find_recorded)
+        problems += found
     problems += _searched_outside_trial(root)
 
     decided = variants(root)

@@ -42,6 +42,14 @@ class DataConfig(Strict):
         return {"": self.target_domain} if isinstance(self.target_domain, str) else dict(self.target_domain)
 
 
+class NoData(DataConfig):
+    """What stands in the place of a data section where there is none: with a network from elsewhere."""
+
+    train: str = Field("", max_length=0)
+    val: str | dict[str, str] = Field(default_factory=dict, max_length=0)
+    tests: dict[str, str] = Field(default_factory=dict, max_length=0)
+
+
 class EvalConfig(Strict):
     """How images are brought to the network for scoring."""
 
@@ -162,7 +170,7 @@ class TrialSpec(Strict):
     """A trial that is ready to run anywhere: decided values, absolute data folders, how it is scored.
 
     `deterministic` asks PyTorch for kernels that repeat themselves bit for bit, also on a GPU. With a `trunk`
-    the trial starts from that one's weights; see `BranchConfig`.
+    the trial starts from that one's weights; see `BranchConfig`. A network from elsewhere may have no data.
     It is written as `trial.yaml` into every checkpoint.
     """
 
@@ -170,7 +178,7 @@ class TrialSpec(Strict):
     uid: str
     objective: str = "val/recall_at_1"
     trial: TrialConfig
-    data: DataConfig
+    data: DataConfig | NoData
     eval: EvalConfig = EvalConfig()
     deterministic: bool = False
     trunk: TrunkSpec | None = None

@@ -11,14 +11,28 @@ from vgsearch.config.strict import Strict
 
 FrozenBatchNorm = Literal["eval", "batch"]
 
+_WEIGHTS = (
+    "imagenet (timm's hub), none, bundled (EfficientNet-Lite0), a file, or a recorded model as "
+    "models:/NAME@ALIAS, models:/NAME/VERSION or runs:/ID. A file is .safetensors or PyTorch's, read without "
+    "running code: timm's or torchvision's tensors of this backbone (ImageNet, Places365, GLDv2; the head "
+    "is left out), CosPlace's or EigenPlaces' whole network, or a checkpoint of ours (its folder will do). "
+    "A whole network also gives GeM's p and the linear layer, where descriptor_dim is its own. A relative "
+    "path starts at the data root."
+)
+
 
 class BackboneConfig(Strict):
-    """A backbone with what goes with it, so that one choice can couple them; null takes the trial's key."""
+    """A backbone with what goes with it, so that one choice can couple them; null takes the trial's key.
+
+    `bn_eps` null is timm's own epsilon of BatchNorm. torchvision's EfficientNet-B5 to B7 have another one, so
+    their weights need it.
+    """
 
     name: str = Field(min_length=1)
-    weights: str | None = None
+    weights: str | None = Field(None, description=_WEIGHTS)
     trainable_stages: int | None = Field(None, ge=0)
     frozen_bn: FrozenBatchNorm | None = None
+    bn_eps: float | None = Field(None, gt=0, le=0.1, description="epsilon of every BatchNorm")
 
 
 class PoolingConfig(Strict):
@@ -74,7 +88,7 @@ class TrialConfig(Strict):
     """Everything that decides one training run, apart from the data."""
 
     backbone: str | BackboneConfig = "resnet18.tv_in1k"
-    weights: str = Field("imagenet", min_length=1, description="imagenet, none, bundled or a file")
+    weights: str = Field("imagenet", min_length=1, description=_WEIGHTS)
     trainable_stages: int | None = Field(None, ge=0)
     frozen_bn: FrozenBatchNorm = "eval"
     pooling: PoolingConfig = PoolingConfig()
@@ -106,4 +120,5 @@ class TrialConfig(Strict):
             if given.trainable_stages is None
             else given.trainable_stages,
             frozen_bn=self.frozen_bn if given.frozen_bn is None else given.frozen_bn,
+            bn_eps=given.bn_eps,
         )

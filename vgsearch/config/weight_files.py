@@ -1,66 +1,113 @@
-"""`weights:` is a word or a file; a relative file starts at the data root, so that every worker finds it."""
+"""`weights:` is a word, a recorded model or a file.
+
+Before a search begins a recorded model becomes the file of its weights, and a relative file an absolute one
+that starts at the data root, so that every worker finds the same.
+"""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 from vgsearch.config.problems import Problem
 from vgsearch.config.suggestions import nearest_hint
 from vgsearch.config.tree import Node, Options, at
 from vgsearch.config.wording import show
+from vgsearch.errors import VgsearchError
 
 WEIGHT_WORDS = ("imagenet", "none", "bundled")
+RECORDED_PREFIXES = ("models:/", "runs:/")
 
 _WEIGHT_KEYS = (("trial", "weights"), ("trial", "backbone", "weights"))
 _START_WITH = ("search", "start_with")
+# What a checkpoint's folder keeps its weights in.
+_CHECKPOINT_FILE = "model.safetensors"
 
 
-def with_absolute_weights(root: Node, data_root: Path) -> Node:
-    """`root` with every weights file absolute, in every option of every choice and in `search.start_with`."""
+def with_absolute_weights(
+    root: Node, data_root: Path, find_recorded: Callable[[str], Path] | None = None
+) -> tuple[Node, list[Problem]]:
+    """`root` with every weights file absolute, in every option of every choice and in `search.start_with`.
 
-    def absolute(leaf: Node) -> Node:
+    Args:
+        root: the whole file.
+        data_root: where relative files start.
+        find_recorded: gives the file of a recorded model's weights, by its reference; null leaves references
+            as they are.
+
+    Returns:
+        the tree, and what is wrong with references.
+    """
+    problems: list[Problem] = []
+
+    def absolute(leaf: Node, keys: tuple[str, ...]) -> Node:
         weights = leaf.content
-        if not isinstance(weights, str) or not _is_file_name(weights):
+        if not isinstance(weights, str):
             return leaf
-        return replace(leaf, content=os.path.abspath(data_root / os.path.expanduser(weights)))
+        if is_recorded(weights):
+            if find_recorded is None:
+                return leaf
+            try:
+                return replace(leaf, content=str(find_recorded(weights)))
+            except VgsearchError as error:
+                problems.append(Problem(leaf.place, keys, str(error)))
+                return leaf
+        if not _is_file_name(weights):
+            return leaf
+        path = os.path.abspath(data_root / os.path.expanduser(weights))
+        inside = os.path.join(path, _CHECKPOINT_FILE)
+        return replace(leaf, content=inside if os.path.isfile(inside) else path)
 
     def absolute_entries(entries: Node) -> Node:
         if not isinstance(entries.content, list):
             return entries
         content = entries.content
         for keys in _WEIGHT_KEYS:
-            content = [_changed(entry, keys[1:], absolute) for entry in content]
+            content = [
+                _changed(entry, keys[1:], partial(absolute, keys=(*_START_WITH, str(i), *keys[1:])))
+                for i, entry in enumerate(content)
+            ]
         return replace(entries, content=content)
 
     for keys in _WEIGHT_KEYS:
-        root = _changed(root, keys, absolute)
-    return _changed(root, _START_WITH, absolute_entries)
+        root = _changed(root, keys, partial(absolute, keys=keys))
+    return _changed(root, _START_WITH, absolute_entries), problems
+
+
+def is_recorded(weights: str) -> bool:
+    """Whether `weights` refers to a recorded model."""
+    return weights.startswith(RECORDED_PREFIXES)
 
 
 def check_weights(decided: Node, data_root: Path | None) -> list[Problem]:
-    """Each weights key is one of the words or a file, which must exist where the data root is known."""
+    """Each weights key is a word, a recorded model or a file; that must exist if the data root is known."""
     problems = []
     for keys in _WEIGHT_KEYS:
         node = at(decided, keys)
         if node is None or not isinstance(node.content, str) or node.content in ("", *WEIGHT_WORDS):
             continue
         weights = node.content
+        if is_recorded(weights):
+            continue
         if not _is_file_name(weights):
-            text = f"must be {', '.join(WEIGHT_WORDS)} or a file, got {show(weights)}"
+            text = f"must be {', '.join(WEIGHT_WORDS)}, a file or a recorded model, got {show(weights)}"
             problems.append(Problem(node.place, keys, text + nearest_hint(weights, WEIGHT_WORDS)))
         elif data_root is not None and not os.path.isfile(weights):
             text = f"file {weights} does not exist; a relative path starts at the data root"
+            if os.path.isdir(weights):
+                text = (
+                    f"{weights} is a folder without {_CHECKPOINT_FILE}; give a file or a checkpoint's folder"
+                )
             problems.append(Problem(node.place, keys, text))
     return problems
 
 
 def _is_file_name(weights: str) -> bool:
     """Whether `weights` can only be meant as a file: it has a suffix or a folder."""
-    path = Path(weights)
-    return weights not in WEIGHT_WORDS and (path.suffix != "" or len(path.parts) > 1)
+    return weights not in WEIGHT_WORDS and (Path(weights).suffix != "" or "/" in weights)
 
 
 def _changed(node: Node, keys: tuple[str, ...], change: Callable[[Node], Node]) -> Node:

@@ -14,7 +14,7 @@ from vgsearch.errors import CheckpointError, DataError, RegistryError, first_lin
 from vgsearch.models.checkpoint import MODEL_FILE, read_spec
 from vgsearch.models.ensemble import describe_model, model_identity
 from vgsearch.registry.protocol import Registry
-from vgsearch.registry.records import ModelVersion, VersionKind
+from vgsearch.registry.records import NETWORK_KINDS, ModelVersion, VersionKind
 from vgsearch.retrieval.recall import RetrievalResult
 from vgsearch.training.val_scores import stored_results
 
@@ -67,9 +67,9 @@ def latest_search(registry: Registry) -> str:
 
 
 def gather_candidates(
-    registry: Registry, searches: Sequence[str], *, kinds: Sequence[VersionKind] = ("trial",)
+    registry: Registry, searches: Sequence[str], *, kinds: Sequence[VersionKind] = NETWORK_KINDS
 ) -> list[Candidate]:
-    """Open the newest complete version of each trial; no network is built and nothing is scored.
+    """Open the newest complete version of each trial or import; no network is built, nothing is scored.
 
     Where the store is on this machine the files are opened in place, else they are downloaded once. Their
     weights are read once, to check that they are those that were recorded.
@@ -77,7 +77,7 @@ def gather_candidates(
     Args:
         registry: Where they are recorded.
         searches: Names; one that is named twice counts once.
-        kinds: Which versions: trials, earlier soups, earlier ensembles.
+        kinds: Which versions: trials, imported networks, earlier soups, earlier ensembles.
 
     Returns:
         By search in the given order, then by version number; at least one.
@@ -110,6 +110,11 @@ def open_candidate(registry: Registry, version: ModelVersion) -> Candidate:
     folder = registry.download(version.reference)
     spec = read_spec(folder)
     results = stored_results(folder)
+    if not spec.data.val_splits:
+        raise CheckpointError(
+            f"{version.reference} was imported without data, so nothing says what it is worth on val: import "
+            "it once more with --data-of, naming a search or its file"
+        )
     missing = [split or "val" for split in spec.data.val_splits if split not in results]
     if missing:
         raise CheckpointError(

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from vgsearch.config.trial import TrialConfig
 from vgsearch.models.network import DescriptorNetwork
+from vgsearch.models.outside_weights import backbone_in_words
 
 COMPILE_PREFIX = "_orig_mod."
 
@@ -19,8 +20,9 @@ def architecture_hash(network: DescriptorNetwork, trial: TrialConfig) -> str:
     """Hash of everything that decides what a network computes, apart from the values of its tensors.
 
     It covers the sorted (name, shape, dtype) of all tensors, the backbone's name, pooling, input
-    normalisation and forward options: timm's `efficientnet_lite0` and `tf_efficientnet_lite0` have the
-    same tensors but pad differently. Two checkpoints with the same hash can be averaged.
+    normalisation and forward options (`bn_eps` where the trial sets it): timm's `efficientnet_lite0` and
+    `tf_efficientnet_lite0` have the same tensors but pad differently. Two checkpoints with the same hash can
+    be averaged.
 
     Args:
         network: The network, not wrapped by `torch.compile`.
@@ -35,19 +37,26 @@ def architecture_hash(network: DescriptorNetwork, trial: TrialConfig) -> str:
     state = network.state_dict()
     require_uncompiled(state)
     backbone = network.backbone
+    forward: dict[str, object] = {
+        "map": "l2",
+        "descriptor": "l2",
+        "side_multiple_px": backbone.side_multiple_px,
+    }
+    if trial.resolved_backbone.bn_eps is not None:
+        forward["bn_eps"] = trial.resolved_backbone.bn_eps
     content = {
         "tensors": [[name, list(t.shape), str(t.dtype)] for name, t in sorted(state.items())],
         "backbone": trial.resolved_backbone.name,
         "pooling": {"name": trial.pooling.name, "eps": network.pooling.eps},
         "normalisation": {"mean": list(backbone.mean), "std": list(backbone.std)},
-        "forward": {"map": "l2", "descriptor": "l2", "side_multiple_px": backbone.side_multiple_px},
+        "forward": forward,
     }
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
 def describe_architecture(trial: TrialConfig) -> str:
     """The architecture in words, as `resnet18.tv_in1k + gem + 512`."""
-    return f"{trial.resolved_backbone.name} + {trial.pooling.name} + {trial.descriptor_dim}"
+    return f"{backbone_in_words(trial.resolved_backbone)} + {trial.pooling.name} + {trial.descriptor_dim}"
 
 
 def weights_hash(state_dict: Mapping[str, Tensor]) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+from collections.abc import Callable
 from typing import Any
 
 import timm
@@ -17,7 +18,8 @@ from vgsearch.errors import ConfigError, WeightsError, first_line
 from vgsearch.models.forward_trace import ForwardTrace, trace_forward
 from vgsearch.models.seeding import seeded_cpu_draws
 from vgsearch.models.trainable_stages import Stage, default_trainable_stages, split_into_stages
-from vgsearch.models.weights import fetch_imagenet_file, load_backbone_weights, require_finite
+from vgsearch.models.weights import fetch_imagenet_file, load_backbone_weights
+from vgsearch.models.weights_file import require_finite
 
 _IMAGENET_MEAN = (0.485, 0.456, 0.406)
 _IMAGENET_STD = (0.229, 0.224, 0.225)
@@ -111,7 +113,12 @@ class Backbone(nn.Module):
 
 
 def build_backbone(
-    config: BackboneConfig, *, image_px: int, load_weights: bool = True, seed: int = 0
+    config: BackboneConfig,
+    *,
+    image_px: int,
+    load_weights: bool = True,
+    seed: int = 0,
+    say: Callable[[str], None] = lambda text: None,
 ) -> Backbone:
     """Build a backbone by its timm name.
 
@@ -124,6 +131,7 @@ def build_backbone(
         image_px: Size of the training images, which must leave a map.
         load_weights: False leaves random weights, for a checkpoint that overwrites them.
         seed: Seed of all random weights.
+        say: Told in one sentence what of a weights file is left out.
 
     Raises:
         ConfigError: No such backbone, more stages than it has, or images that it cannot take.
@@ -134,6 +142,8 @@ def build_backbone(
     trunk = _create_trunk(config.name, seed, with_imagenet=weights == "imagenet")
     if isinstance(trunk, VGG):
         trunk.features = trunk.features[:-2]
+    if config.bn_eps is not None:
+        _set_bn_eps(trunk, config)
     side_multiple_px, trace, channels = _probe(trunk, config.name)
     dropped = _drop_unused_children(trunk, trace.unused)
     stages = split_into_stages(trunk, trace)
@@ -148,7 +158,7 @@ def build_backbone(
             ]
         )
     if weights not in ("imagenet", "none"):
-        load_backbone_weights(trunk, config.name, weights, ignored_children=dropped)
+        load_backbone_weights(trunk, config, ignored_children=dropped, say=say)
     backbone = Backbone(
         trunk,
         channels=channels,
@@ -215,8 +225,17 @@ def _create_trunk(name: str, seed: int, *, with_imagenet: bool) -> nn.Module:
             "delete their cached file, or set a FILE or `none`"
         ) from error
     if with_imagenet:
-        require_finite(trunk.state_dict(), f"the imagenet weights of {name}")
+        require_finite(trunk.state_dict(), f"trial.weights: the imagenet weights of {name}")
     return trunk
+
+
+def _set_bn_eps(trunk: nn.Module, config: BackboneConfig) -> None:
+    """Give every BatchNorm the epsilon that the trial asks for."""
+    batch_norms = [module for module in trunk.modules() if isinstance(module, _BatchNorm)]
+    if not batch_norms:
+        raise ConfigError([f"trial.backbone.bn_eps: {config.name} has no BatchNorm; leave bn_eps out"])
+    for batch_norm in batch_norms:
+        batch_norm.eps = float(config.bn_eps or 0.0)
 
 
 def _drop_unused_children(trunk: nn.Module, unused: frozenset[str]) -> tuple[str, ...]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -12,6 +14,7 @@ from vgsearch.models.domain_classifier import seeded_linear
 from vgsearch.models.gradient_reversal import reverse_gradient
 from vgsearch.models.pooling import GeM
 from vgsearch.models.seeding import part_generator
+from vgsearch.models.weights import load_head
 
 
 class DescriptorNetwork(nn.Module):
@@ -108,27 +111,35 @@ class DescriptorNetwork(nn.Module):
         self.grl_alpha.fill_(alpha)
 
 
-def build_network(trial: TrialConfig, *, load_weights: bool = True) -> DescriptorNetwork:
+def build_network(
+    trial: TrialConfig, *, load_weights: bool = True, say: Callable[[str], None] = lambda text: None
+) -> DescriptorNetwork:
     """Build the network of a trial on the CPU, in channels-last memory format and training mode.
 
     All random weights come from `trial.seed` alone, each part's from its own stream; nobody's random
-    state moves.
+    state moves. A weights file that holds a whole network also gives GeM's power and the linear layer, where
+    its descriptors have the trial's length.
 
     Args:
         trial: The decided trial.
         load_weights: Whether to load the backbone's pre-trained weights; False for a checkpoint that
             overwrites them.
+        say: Told, one sentence each, what of a weights file is taken and what is left out.
 
     Raises:
         ConfigError: The backbone does not exist or cannot be divided as asked.
         WeightsError: Its weights cannot be had or do not fit.
     """
+    config = trial.resolved_backbone
     backbone = build_backbone(
-        trial.resolved_backbone, image_px=trial.image_px, load_weights=load_weights, seed=trial.seed
+        config, image_px=trial.image_px, load_weights=load_weights, seed=trial.seed, say=say
     )
     linear = seeded_linear(backbone.channels, trial.descriptor_dim, part_generator(trial.seed, "linear"))
     inline = trial.domain is not None and trial.domain.placement == "inline"
-    network = DescriptorNetwork(backbone, GeM(trial.pooling.p), linear, reverses_inline=inline)
+    pooling = GeM(trial.pooling.p)
+    if load_weights:
+        load_head(config.weights or "none", pooling, linear, say)
+    network = DescriptorNetwork(backbone, pooling, linear, reverses_inline=inline)
     if inline and trial.domain is not None:
         network.set_grl_alpha(trial.domain.grl_alpha)
     network.train()

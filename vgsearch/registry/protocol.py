@@ -243,8 +243,28 @@ class Registry(Recorder, Protocol):
             The child run's id, the same for every call with this search, kind and uid.
         """
 
+    def open_import(
+        self, search: str, uid: str, *, label: str, params: Mapping[str, object], spec_text: str
+    ) -> str:
+        """Create the child run of a network from elsewhere, or find it by its uid and re-open it.
+
+        Like a combination it is no trial: `trials` leaves it out and `crown` never takes it, but `versions`
+        lists what `record_checkpoint` keeps from its run, with the kind "imported", and `set_champion` takes
+        it. `finish_trial` closes it.
+
+        Args:
+            search: A search that was opened.
+            uid: The import's own name.
+            label: Run name for people; kept from the first call.
+            params: The settings, recorded as in `open_search`.
+            spec_text: The whole specification, kept as artifact `trial.yaml`.
+
+        Returns:
+            The child run's id, the same for every call with this search and uid.
+        """
+
     def set_champion(self, search: str, version: str) -> None:
-        """Move the alias `champion` to a trial's complete version, by its number as text."""
+        """Move the alias `champion` to a trial's or an import's complete version, by its number as text."""
 
     def set_alias(self, search: str, alias: str, version: str) -> None:
         """Move an alias to a complete version, by its number as text.

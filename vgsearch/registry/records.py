@@ -14,9 +14,11 @@ from vgsearch.registry.names import KIND_TAG, SELECTED_ON_TEST_TAG, TRANSDUCTIVE
 TrialState = Literal["running", "complete", "stopped", "infeasible", "failed", "out_of_memory"]
 SearchState = Literal["running", "complete", "interrupted", "failed"]
 CombinationKind = Literal["soup", "ensemble"]
-VersionKind = Literal["trial", "soup", "ensemble"]
+VersionKind = Literal["trial", "soup", "ensemble", "imported"]
 
 COMBINATION_KINDS: tuple[CombinationKind, ...] = ("soup", "ensemble")
+NETWORK_KINDS: tuple[VersionKind, ...] = ("trial", "imported")
+"""Kinds that are one trained network: what can be champion, and what soups and ensembles are made of."""
 TRIAL_ENDS: tuple[TrialState, ...] = ("complete", "stopped", "infeasible", "failed", "out_of_memory")
 SEARCH_ENDS: tuple[SearchState, ...] = ("complete", "interrupted", "failed")
 
@@ -101,15 +103,15 @@ class TrialRecord:
 
 @dataclass(frozen=True)
 class ModelVersion:
-    """One recorded checkpoint: of a trial, or a soup or ensemble of such.
+    """One recorded checkpoint: of a trial, a network from elsewhere, or a soup or ensemble of such.
 
     Attributes:
         search: Name of the search.
         name: The registered model, `vgsearch-<search>`.
         version: Its number in the registered model, as text ("3").
-        uid: The trial that trained it, or the combination.
+        uid: The trial that trained it, the import, or the combination.
         run_id: That one's run.
-        epoch: The epoch it was taken after, from 1; 1 for a combination.
+        epoch: The epoch it was taken after, from 1; 1 for an import or a combination.
         weights_sha256: Hash of the bytes of `model.safetensors`.
         tags: Everything that was recorded beside it (architecture, recalls, data fingerprint).
         aliases: "champion" on the best; combinations have others.
@@ -132,7 +134,7 @@ class ModelVersion:
 
     @property
     def kind(self) -> VersionKind:
-        """What it is: a trial's checkpoint, or a combination of such."""
+        """What it is: a trial's checkpoint, an imported network, or a combination of such."""
         return cast(VersionKind, self.tags.get(KIND_TAG, "trial"))
 
     @property

@@ -11,7 +11,7 @@ from typing import Protocol
 
 from vgsearch.errors import RegistryError
 from vgsearch.registry.names import CHAMPION_ALIAS, MODEL_PREFIX, check_segment
-from vgsearch.registry.records import ModelVersion
+from vgsearch.registry.records import NETWORK_KINDS, ModelVersion
 
 FORMS = "a checkpoint folder, runs:/<run id>, models:/<name>@<alias> or models:/<name>/<version>"
 
@@ -119,13 +119,13 @@ def champion_of(search: str, versions: Sequence[ModelVersion]) -> ModelVersion:
     )
 
 
-def require_trial(version: ModelVersion) -> ModelVersion:
-    """Return `version` if it is a trial's.
+def require_network(version: ModelVersion) -> ModelVersion:
+    """Return `version` if it is a trial's or an import's.
 
     Raises:
         RegistryError: It is a combination, which cannot be champion.
     """
-    if version.kind != "trial":
+    if version.kind not in NETWORK_KINDS:
         raise RegistryError(
             f"{version.reference} is no trial ({version.kind}), and only a trial can be champion: give "
             "it an alias of its own"

@@ -1,0 +1,187 @@
+"""`vgsearch import`, and what an imported network is good for: scored, searched from, souped, ensembled."""
+
+import json
+import re
+
+import pytest
+import torch
+import yaml
+
+from tests.models.foreign import CosPlaceNetwork, normalised
+from vgsearch.data.decode import read_image
+from vgsearch.data.retrieval_set import load_retrieval_set
+from vgsearch.models.checkpoint import load_network, read_spec
+from vgsearch.registry.mlflow_registry import MlflowRegistry
+
+pytestmark = pytest.mark.usefixtures("one_thread")
+
+NAME = "cosplace-resnet18"
+CHAMPION = f"models:/vgsearch-{NAME}@champion"
+
+
+def assert_refused(run, *words):
+    assert run.code == 2, run.out
+    (line,) = run.err.strip().splitlines()
+    assert line.startswith("error: ")
+    for word in words:
+        assert word in line
+
+
+@pytest.fixture(scope="module")
+def network():
+    return CosPlaceNetwork("ResNet18", 32)
+
+
+@pytest.fixture
+def file(network, tmp_path):
+    torch.save(network.state_dict(), tmp_path / "best_model.pth")
+    return tmp_path / "best_model.pth"
+
+
+def test_from_file_to_recall(vgsearch, own_store, searched_store, file, network, tmp_path):
+    done = vgsearch("import", "cosplace", file, "--backbone", "resnet18")
+    assert done.code == 0, done.err
+    assert "ResNet18, 32-D, GeM p 2.37, as resnet18.tv_in1k + gem + 32" in done.out
+    assert f"recorded as models:/vgsearch-{NAME}/1, {CHAMPION}" in done.out
+    assert "import it with --data-of SEARCH" in done.out
+    assert not list((tmp_path / "runs").glob(".import-*"))
+
+    registry = MlflowRegistry(tmp_path / "runs", None)
+    folder = registry.download(CHAMPION)
+    spec = read_spec(folder)
+    assert spec.eval.resize_px is None
+    assert spec.trial.image_px == 512
+    (data,) = {read_spec(searched_store.registry.download("models:/vgsearch-pot/1")).data.val}
+    image = next(iter(sorted(load_retrieval_set(data, 25.0).database.root.glob("*.jpg"))))
+    pixels = read_image(image)[None]
+    with torch.inference_mode():
+        expected, got = network(pixels / 255), load_network(folder)(pixels)
+    torch.testing.assert_close(got, expected, rtol=0, atol=1e-5)
+
+    scored = vgsearch("evaluate", CHAMPION, "--on", data)
+    assert scored.code == 0, scored.err
+    assert "R@1" in scored.out
+    assert "it was imported without data" in vgsearch("evaluate", CHAMPION, "--on", "val").err
+    assert_refused(
+        vgsearch("compare", CHAMPION, CHAMPION), "was imported without data: say on what with --on"
+    )
+    assert_refused(vgsearch("soup", "--search", NAME), "imported without data", "--data-of")
+    shown = vgsearch("best", NAME)
+    assert re.search(r"imported +imported-[0-9a-f]{12}", shown.out)
+
+
+def test_the_same_file_again_is_the_same_version(vgsearch, own_store, file):
+    for _ in range(2):
+        done = vgsearch("import", "cosplace", file, "--backbone", "ResNet18", "--name", "mine")
+        assert "recorded as models:/vgsearch-mine/1" in done.out
+
+
+def test_what_is_refused(vgsearch, own_searched_store, file, tmp_path):
+    home = ("--home", own_searched_store.home)
+
+    def run(path=file, backbone="ResNet18", *more):
+        return vgsearch("import", "cosplace", path, "--backbone", backbone, *home, *more)
+
+    assert_refused(run("nowhere.pth"), "nowhere.pth does not exist")
+    assert_refused(run(backbone="ResNet20"), "'ResNet20' is none of CosPlace's; nearest: ResNet")
+    assert_refused(run(backbone="VGG16"), "best_model.pth does not fit vgg16.tv_in1k")
+    assert_refused(run(file, "ResNet18", "--name", "pot"), "'pot' is the name of a search", "--name")
+    assert_refused(run(file, "ResNet18", "--name", "a/b"), "may hold only letters")
+    assert_refused(run(file, "ResNet18", "--data-of", "pto"), "--data-of pto", "nearest: pot")
+    page = tmp_path / "page.pth"
+    page.write_text("<!DOCTYPE html><html></html>")
+    assert_refused(run(page), "page.pth is a web page")
+    file.write_bytes(file.read_bytes()[:5000])
+    assert_refused(run(), "best_model.pth is damaged")
+    assert not any("imported" in str(path) for path in own_searched_store.home.rglob("*"))
+
+
+def space_file(store, path, **trial):
+    """A space over the store's data that starts from the imported network."""
+    spec = read_spec(store.registry.download("models:/vgsearch-pot/1"))
+    trial = {
+        **spec.trial.model_dump(mode="json"),
+        "backbone": "resnet18.tv_in1k",
+        "weights": CHAMPION,
+        "trainable_stages": 1,
+        "iterations_per_epoch": 2,
+        "batch_size": 4,
+        "lr": 1e-5,
+        **trial,
+    }
+    path.write_text(yaml.safe_dump({"name": "on", "data": spec.data.model_dump(mode="json"), "trial": trial}))
+    return path
+
+
+def test_weights_of_a_model_that_is_not_recorded(vgsearch, own_searched_store, tmp_path):
+    path = space_file(own_searched_store, tmp_path / "space.yaml")
+    run = vgsearch("validate", path, "--home", own_searched_store.home)
+    assert_refused(run, "trial.weights", f"'vgsearch-{NAME}'", "nearest")
+    assert_refused(vgsearch("validate", path, "--home", "none"), "trial.weights", "has no MLflow store")
+    assert not (tmp_path / "none").exists()
+
+
+@pytest.mark.slow
+def test_imported_searched_from_souped_and_ensembled(
+    vgsearch, own_searched_store, file, network, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(torch, "set_num_threads", lambda count: None)
+    store, home = own_searched_store, ("--home", own_searched_store.home)
+    done = vgsearch("import", "cosplace", file, "--backbone", "ResNet18", "--data-of", "pot", *home)
+    assert done.code == 0, done.err
+    assert "val: R@1" in done.out
+    assert f"score it: vgsearch evaluate {CHAMPION} --on day" in done.out
+    again = vgsearch("evaluate", CHAMPION, "--on", "val", *home)
+    assert "from stored descriptors" in again.out
+
+    path = space_file(store, tmp_path / "space.yaml")
+    trained = vgsearch("train", path, *home)
+    assert trained.code == 0, trained.err
+    assert "its 32-D linear layer and GeM p 2.37 are taken too" in trained.out
+    registry = MlflowRegistry(store.home, None)
+    (version,) = registry.versions("on_train")
+    began_with = network.state_dict()
+    ours = load_network(registry.download(version.reference))
+    moved = (ours.linear.weight - began_with["aggregation.3.weight"]).abs().max()
+    assert 0 < moved < 1e-3
+    assert torch.equal(ours.backbone.trunk.conv1.weight, began_with["backbone.0.weight"])
+
+    soup = vgsearch(
+        *("soup", "--search", "on_train", "--search", NAME, "--method", "uniform"),
+        *("--recalibrate-bn", "off", *home),
+    )
+    assert soup.code == 0, soup.err
+    (made,) = [each for each in registry.versions("on_train") if each.kind == "soup"]
+    lineage = json.loads((registry.download(made.reference) / "lineage.json").read_text())
+    assert {part["reference"] for part in lineage["ingredients"]} == {
+        version.reference,
+        registry.champion(NAME).reference,
+    }
+    mean = load_network(registry.download(made.reference)).linear.weight
+    expected = (ours.linear.weight + began_with["aggregation.3.weight"]) / 2
+    torch.testing.assert_close(mean, expected, rtol=0, atol=1e-7)
+
+    text = f"members: ['models:/vgsearch-pot@champion', '{CHAMPION}']\nfusion: mean\n"
+    (tmp_path / "ensemble.yaml").write_text(text)
+    ensemble = vgsearch("ensemble", tmp_path / "ensemble.yaml", *home)
+    assert ensemble.code == 0, ensemble.err
+    assert registry.champion(NAME).reference in ensemble.out
+
+
+@pytest.mark.slow
+def test_a_search_whose_trials_all_start_from_an_import(vgsearch, own_searched_store, file, tmp_path):
+    home = ("--home", own_searched_store.home)
+    assert vgsearch("import", "cosplace", file, "--backbone", "ResNet18", *home).code == 0
+    path = space_file(own_searched_store, tmp_path / "space.yaml", seed=0)
+    text = path.read_text().replace("lr: 1.0e-05", "lr: !loguniform [1.0e-6, 1.0e-5]")
+    path.write_text(f"{text}search: {{num_trials: 1}}\nresources: {{gpus_per_trial: 0, cpus_per_trial: 1}}\n")
+    done = vgsearch("tune", path, *home)
+    assert done.code == 0, done.err
+    assert "its 32-D linear layer and GeM p 2.37 are taken too" in done.out
+    registry = MlflowRegistry(own_searched_store.home, None)
+    weights = read_spec(registry.download("models:/vgsearch-on@champion")).trial.weights
+    assert weights == str(registry.download(CHAMPION) / "model.safetensors")
+
+
+def test_normalisation_of_the_oracle():
+    assert normalised(torch.full((1, 3, 2, 2), 0.485))[0, 0].abs().max() < 1e-6
