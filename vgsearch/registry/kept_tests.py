@@ -25,7 +25,9 @@ def keep_test(
     Raises:
         RegistryError: A name is no plain path segment, or the store refuses.
     """
-    folder = "/".join((KEPT_FOLDER, check_segment(model, "a model's key"), check_segment(split, "a test's name")))
+    folder = "/".join(
+        (KEPT_FOLDER, check_segment(model, "a model's key"), check_segment(split, "a test's name"))
+    )
     registry.log_files(version.run_id, folder, {f"{stamp}.npz": content})
 
 

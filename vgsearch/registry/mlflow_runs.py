@@ -249,7 +249,9 @@ def search_record(search: str, run: Run) -> SearchRecord:
     )
 
 
-def read_files(store: MlflowStore, client: MlflowClient, version: ModelVersion, folder: str) -> dict[str, bytes]:
+def read_files(
+    store: MlflowStore, client: MlflowClient, version: ModelVersion, folder: str
+) -> dict[str, bytes]:
     """Return a run's artifacts in `folder` and below by path inside it; links are left aside.
 
     Raises:

@@ -19,15 +19,16 @@ ITERATIONS_PER_EPOCH = 10_000
 """The paper's training: three epochs of 10,000 iterations (section 4)."""
 
 GRL_REASON = (
-    "the paper's published code never reverses the gradient: it multiplies by alpha in the forward pass, and the "
-    "gradient keeps its sign"
+    "the paper's published code never reverses the gradient: it multiplies by alpha in the forward pass, and "
+    "the gradient keeps its sign"
 )
 SOUP_TEST_REASON = (
-    "chosen by recalls of the test sets themselves, and its published code averages integer buffers into floats"
+    "chosen by recalls of the test sets themselves, and its published code averages integer buffers into "
+    "floats"
 )
 SOUP_VAL_REASON = (
-    "its published code ranks the pot by R@5, accepts by R@1 and averages integer buffers into floats; six of "
-    "the eight criteria are test sets"
+    "its published code ranks the pot by R@5, accepts by R@1 and averages integer buffers into floats; six "
+    "of the eight criteria are test sets"
 )
 GEOWARP = "GeoWarp re-ranking"
 TODAYGAN = "ToDayGAN translation"

@@ -83,7 +83,9 @@ def _backbone(asked: Asked) -> str:
 
 def _loss(asked: Asked) -> str:
     detach = ", detach_margin: true" if asked.loss != "cosface" else ""
-    return f"{{name: {asked.loss}, scale: {asked.scale:g}, {MARGIN_KEYS[asked.loss]}: {asked.margin:g}{detach}}}"
+    return (
+        f"{{name: {asked.loss}, scale: {asked.scale:g}, {MARGIN_KEYS[asked.loss]}: {asked.margin:g}{detach}}}"
+    )
 
 
 def _soup_command(asked: Asked) -> str:

@@ -82,16 +82,8 @@ def _fill_row(table: PrintedTable, row: PrintedRow, runs: Sequence[OurRun]) -> F
         asked=asked,
         match=match,
         ours={
-            (split, n): test.result.at(n)
-            for split, n in table.columns
-            if (test := tests[split]) is not None
+            (split, n): test.result.at(n) for split, n in table.columns if (test := tests[split]) is not None
         },
         commands=tuple(commands),
         differences=tuple(dict.fromkeys([*differences(match.run, asked), *scored])),
     )
-
-
-def without_row(runs: Sequence[OurRun], tables: Sequence[FilledTable]) -> list[OurRun]:
-    """Scored runs that stand for no row of `tables`: ensembles, of which the paper prints no figures, and more."""
-    taken = {row.match.run.reference for table in tables for row in table.rows if row.match is not None}
-    return [run for run in runs if run.tests and run.reference not in taken]

@@ -77,7 +77,7 @@ def backbone_of(printed: str) -> str:
 def _losses(labels: Labels) -> Asked:
     loss = _LOSSES[labels["Loss Function"].lower()]
     # The paper does not say it of the other rows.
-    precision = "fp32" if labels["Loss Function"].startswith("CosPlace") else None
+    precision: PrecisionKind | None = "fp32" if labels["Loss Function"].startswith("CosPlace") else None
     asked = replace(_RESNET, loss=loss, scale=float(labels["s"]), margin=float(labels["m"]))
     return replace(asked, precision=precision)
 

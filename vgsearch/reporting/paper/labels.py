@@ -13,6 +13,7 @@ _BREAKS = {
     "Soup Ings. / Pot Ings.": "Soup /\nPot Ings.",
     "Batch Size": "Batch\nSize",
     "Query Method": "Query\nMethod",
+    "Training Time (h)": "Training\nTime (h)",
 }
 
 
@@ -55,7 +56,9 @@ class LabelColumns:
 
     def shared_line(self) -> str:
         """`every row: Backbone Efficientnet V2 Small, GRL 0.3`, or nothing."""
-        return f"every row: {', '.join(f'{name} {value}' for name, value in self.shared)}" if self.shared else ""
+        return (
+            f"every row: {', '.join(f'{name} {value}' for name, value in self.shared)}" if self.shared else ""
+        )
 
     def row_name(self, row: PrintedRow) -> str:
         """A row's name in a sentence, without what it costs."""

@@ -16,8 +16,8 @@ from vgsearch.reporting.paper.printed import DATA_SETS, query_counts
 _USUAL_OBJECTIVE = "val/recall_at_1"
 _TRAIN_FOLDER = ("sf_xs", "train")
 _DISTANCE, _RESIZE = "25m", "fullsize"
-# Decided by the row, by the machine or by chance. BatchNorm below the trained stages moves in the paper's code;
-# which of our two ways comes nearer is open.
+# Decided by the row, by the machine or by chance. In the paper's code BatchNorm below the trained stages moves
+# (frozen_bn: batch); our files leave it in eval mode, so every run would differ there.
 _NOT_COMPARED = {"seed", "compile", "precision", "weights", "trainable_stages", "backbone", "frozen_bn"}
 
 
@@ -91,7 +91,11 @@ def differences(run: OurRun, asked: Asked) -> list[str]:
 
 def paper_trial(run: OurRun, asked: Asked) -> TrialConfig:
     """The run's settings where the row leaves them open, else the paper's: CosPlace's defaults."""
-    loss: dict[str, object] = {"name": asked.loss, "scale": asked.scale, MARGIN_KEYS[asked.loss]: asked.margin}
+    loss: dict[str, object] = {
+        "name": asked.loss,
+        "scale": asked.scale,
+        MARGIN_KEYS[asked.loss]: asked.margin,
+    }
     if asked.loss != "cosface":
         loss["detach_margin"] = True
     domain = None if asked.grl_alpha is None else DomainConfig(grl_alpha=asked.grl_alpha)

@@ -136,7 +136,9 @@ def trial_from_params(params: Mapping[str, str]) -> TrialConfig:
     except ValidationError as error:
         first = error.errors()[0]
         key = ".".join(map(str, first["loc"]))
-        raise ValueError(f"its settings are of another version of vgsearch ({key}: {first['msg']})") from error
+        raise ValueError(
+            f"its settings are of another version of vgsearch ({key}: {first['msg']})"
+        ) from error
 
 
 def _our_run(

@@ -27,7 +27,7 @@ _STYLES = {"ours": "green", "not scored": "yellow", "not run": "dim"}
 class PaperTable:
     """One table; the console's width decides its layout.
 
-    The notes that `annotate` gives belong below it; they are printed apart, since commands must not be wrapped.
+    The notes that `annotate` gives belong below it; they are printed apart, since commands must not wrap.
     """
 
     def __init__(self, table: FilledTable) -> None:
@@ -46,7 +46,7 @@ class PaperTable:
             yield Text(line)
 
     def _layout(self, console: Console, options: ConsoleOptions) -> RenderableType:
-        """The first that fits: all data sets side by side or one below the other; whole intervals or halves."""
+        """The first that fits: data sets side by side or one below the other; whole intervals or halves."""
         splits = self._table.printed.splits
         for groups in ([splits], [(split,) for split in splits]):
             for wrap_at, writer in product(_WRAP_AT, (bracket, half_width)):
@@ -66,7 +66,9 @@ class PaperTable:
             heads = (["time, s"] if printed.rows[0].seconds else []) + [f"R@{n}" for n in printed.ns(split)]
             for i, head in enumerate(heads):
                 # Over the first of its columns; the others are recognised by standing right of it.
-                table.add_column(f"{DATA_SETS[split] if i == 0 else ''}\n{head}", justify="right", no_wrap=True)
+                table.add_column(
+                    f"{DATA_SETS[split] if i == 0 else ''}\n{head}", justify="right", no_wrap=True
+                )
         group = ""
         for row, marks in zip(self._table.rows, self._notes.rows, strict=True):
             if self._labels.group is not None and row.printed.labels[self._labels.group] != group:
