@@ -34,6 +34,7 @@ def train_commands(table: int, asked: Asked, splits: Sequence[str]) -> list[str]
         f"trial.backbone={_backbone(asked)}",
         f"trial.loss={_loss(asked)}",
         "trial.lr=1e-5",
+        "trial.frozen_bn=batch",
     ]
     if asked.grl_alpha is not None:
         settings.append(f"trial.domain={{grl_alpha: {asked.grl_alpha:g}}}")

@@ -16,8 +16,7 @@ from vgsearch.reporting.paper.printed import DATA_SETS, query_counts
 _USUAL_OBJECTIVE = "val/recall_at_1"
 _TRAIN_FOLDER = ("sf_xs", "train")
 _DISTANCE, _RESIZE = "25m", "fullsize"
-# Decided by the row, by the machine or by chance. In the paper's code BatchNorm below the trained stages moves
-# (frozen_bn: batch); our files leave it in eval mode, so every run would differ there.
+# Decided by the row, by the machine or by chance; of a backbone's keys see below.
 _NOT_COMPARED = {"seed", "compile", "precision", "weights", "trainable_stages", "backbone", "frozen_bn"}
 
 
@@ -79,6 +78,8 @@ def differences(run: OurRun, asked: Asked) -> list[str]:
     if asked.grl_alpha is None and run.trial.domain is not None:
         found.append("a domain classifier with alpha 0")
     backbone = run.trial.resolved_backbone
+    if backbone.frozen_bn != "batch":
+        found.append(f"frozen_bn {backbone.frozen_bn} (paper batch)")
     if backbone.trainable_stages is not None:
         found.append(f"trainable_stages {backbone.trainable_stages}")
     if run.trunk_epochs:
