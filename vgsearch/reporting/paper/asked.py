@@ -32,7 +32,6 @@ SOUP_VAL_REASON = (
 )
 GEOWARP = "GeoWarp re-ranking"
 TODAYGAN = "ToDayGAN translation"
-FDA = "FDA at test time"
 
 
 @dataclass(frozen=True)
@@ -50,6 +49,7 @@ class Asked:
         epochs: Planned epochs.
         precision: Number format of training where the row states it (AMP on or off).
         query_method: How queries are brought to the network.
+        fda: At scoring, whose style goes where by Fourier domain adaptation; empty for none.
         criterion: Of a greedy soup, the recall that it was chosen by; None for a single network.
         method: What the row needs beside a trained network; empty for nothing.
         no_target: Why its figures are no target; empty where they are one.
@@ -65,6 +65,7 @@ class Asked:
     epochs: int = EPOCHS
     precision: PrecisionKind | None = None
     query_method: str = "native"
+    fda: str = ""
     criterion: str | None = None
     method: str = ""
     no_target: str = ""

@@ -19,7 +19,7 @@ def train_commands(table: int, asked: Asked, splits: Sequence[str]) -> list[str]
         splits: The table's test splits.
 
     Returns:
-        One command, or two where the row needs another query method; none where the method is not available.
+        One command, or two where the row scores in another way; none where its method is not available.
     """
     if asked.method:
         return []
@@ -44,7 +44,7 @@ def train_commands(table: int, asked: Asked, splits: Sequence[str]) -> list[str]
         settings.append("trial.precision=fp32")
     space = f"search_spaces/{_space(table, asked)}.yaml"
     commands = [_command("tune", space, settings)]
-    if asked.query_method != "native":
+    if asked.query_method != "native" or asked.fda:
         commands += score_commands(f"models:/vgsearch-{name}@champion", asked, splits)
     return commands
 
@@ -53,7 +53,8 @@ def score_commands(reference: str, asked: Asked, splits: Sequence[str]) -> list[
     """Score a recorded model on test splits, and keep the results."""
     on = " ".join(f"--on test/{split}" for split in splits)
     method = f" --query-method {asked.query_method}" if asked.query_method != "native" else ""
-    return [f"vgsearch evaluate {reference} {on}{method}"]
+    style = f" --fda {asked.fda}" if asked.fda else ""
+    return [f"vgsearch evaluate {reference} {on}{method}{style}"]
 
 
 def search_name(asked: Asked) -> str:

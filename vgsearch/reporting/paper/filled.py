@@ -72,7 +72,7 @@ def _fill_row(table: PrintedTable, row: PrintedRow, runs: Sequence[OurRun]) -> F
     if match is None:
         commands = train_commands(table.number, asked, table.splits)
         return FilledRow(row, asked, None, {}, tuple(commands), ())
-    tests = {split: find_test(match.run, split, asked.query_method) for split in table.splits}
+    tests = {split: find_test(match.run, split, asked) for split in table.splits}
     missing = [split for split, test in tests.items() if test is None]
     found = [test for test in tests.values() if test is not None]
     commands = score_commands(match.run.reference, asked, missing) if missing else []

@@ -7,7 +7,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 
 from vgsearch.reporting.paper.asked import (
-    FDA,
     GEOWARP,
     GRL_REASON,
     SOUP_TEST_REASON,
@@ -46,6 +45,13 @@ _LOSSES: dict[str, LossName] = {
     "cosface": "cosface",
     "arcface": "arcface",
     "sphereface": "sphereface",
+}
+FDA_SETTINGS = {
+    "None": "",
+    "FDA from sf-xs to tokyo-night": "train_to_split",
+    "FDA from the tokyo-night database to tokyo-night queries": "database_to_queries",
+    "FDA from tokyo-night queries to the tokyo-night database": "queries_to_database",
+    "FDA from tokyo-night queries to the tokyo-night database (without overwrite)": "queries_to_database_add",
 }
 _CRITERIA = {"sf-xs val": "val", "sf-xs test": "test/sf_xs", "tokyo xs": "test/tokyo_xs"}
 _CRITERIA["tokyo night"] = "test/tokyo_night"
@@ -89,11 +95,12 @@ def _reversal(labels: Labels) -> Asked:
     return replace(asked, grl_alpha=float(labels["GRL"]), no_target=GRL_REASON)
 
 
-def _augmented(method: str) -> Callable[[Labels], Asked]:
-    def read(labels: Labels) -> Asked:
-        return replace(_EFFICIENTNET_GRL, method="" if labels["Augmentation"] == "None" else method)
+def _translated(labels: Labels) -> Asked:
+    return replace(_EFFICIENTNET_GRL, method="" if labels["Augmentation"] == "None" else TODAYGAN)
 
-    return read
+
+def _restyled(labels: Labels) -> Asked:
+    return replace(_EFFICIENTNET_GRL, fda=FDA_SETTINGS[labels["Augmentation"]])
 
 
 def _reranked(base: Asked) -> Callable[[Labels], Asked]:
@@ -145,8 +152,8 @@ def _soups(labels: Labels) -> Asked:
 _READERS: dict[int, Callable[[Labels], Asked]] = {
     1: _losses,
     2: _reversal,
-    3: _augmented(TODAYGAN),
-    4: _augmented(FDA),
+    3: _translated,
+    4: _restyled,
     5: _reranked(_EFFICIENTNET_GRL),
     6: _backbones,
     7: _queries,

@@ -111,9 +111,13 @@ def paper_trial(run: OurRun, asked: Asked) -> TrialConfig:
     )
 
 
-def find_test(run: OurRun, split: str, query_method: str) -> OurTest | None:
-    """A run's result on a split with a query method, scored as the paper does if there is such a one."""
-    found = [test for test in run.tests if test.split == split and query_method in test.asked]
+def find_test(run: OurRun, split: str, asked: Asked) -> OurTest | None:
+    """A run's result on a split as a row asks for it, scored as the paper does if there is such a one."""
+    found = [
+        test
+        for test in run.tests
+        if test.split == split and asked.query_method in test.asked and test.fda == asked.fda
+    ]
     return min(found, key=lambda test: len(test_differences(test)), default=None)
 
 

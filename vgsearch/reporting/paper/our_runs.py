@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +20,7 @@ from vgsearch.registry.protocol import Registry
 from vgsearch.registry.records import ModelVersion, SearchRecord, TrialRecord, VersionKind
 from vgsearch.retrieval.recall import RetrievalResult
 
+_FDA = re.compile(r"-fda-(?P<setting>[a-z_]+)$")
 _OBJECTIVE_TAG = "vgsearch.objective"
 _USUAL_OBJECTIVES = ("val/recall_at_1", "val/mean/recall_at_1")
 
@@ -39,6 +41,12 @@ class OurTest:
     def asked(self) -> tuple[str, ...]:
         """How it was scored: distance of a positive, query method, resize, as the stamp has them."""
         return tuple(self.result.stamp.split("-")[1:])
+
+    @property
+    def fda(self) -> str:
+        """Whose style went where at scoring, as the scored set's name ends with it; empty for plain photos."""
+        match = _FDA.search(self.result.set_name)
+        return match["setting"] if match else ""
 
 
 @dataclass(frozen=True)

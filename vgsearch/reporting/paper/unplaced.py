@@ -42,8 +42,8 @@ class UnplacedScore:
 
     @property
     def scored_as(self) -> str:
-        """Query method and resize."""
-        return " ".join(self.test.asked[1:])
+        """Query method, resize, and FDA's setting."""
+        return " ".join([*self.test.asked[1:], *([f"fda {self.test.fda}"] if self.test.fda else [])])
 
 
 def unplaced_scores(runs: Sequence[OurRun], tables: Sequence[FilledTable]) -> list[UnplacedScore]:
