@@ -131,7 +131,9 @@ def test_missing_splits_have_the_command_that_scores_them(recorded: Recorded) ->
     assert filled.state == "ours"
     assert set(filled.ours) == {("sf_xs", 1), ("sf_xs", 5)}
     assert filled.ours["sf_xs", 5].hits == 522 + 141
-    assert filled.commands == ("vgsearch evaluate models:/vgsearch-a/1 --on test/tokyo_xs --on test/tokyo_night",)
+    assert filled.commands == (
+        "vgsearch evaluate models:/vgsearch-a/1 --on test/tokyo_xs --on test/tokyo_night",
+    )
     assert row(recorded, 7, 1).state == "not run"  # fp32 is asked for there
 
 
@@ -164,9 +166,7 @@ def keep(recorded: Recorded, version: Any, split: str, own: Any) -> None:
     recorded.registry.count_test_scoring(
         version.search, split, reference="x", stamp=own.stamp, model=key_of(version)
     )
-    keep_test(
-        recorded.registry, version, key_of(version), split, stamp=own.stamp, content=own.to_npz_bytes()
-    )
+    keep_test(recorded.registry, version, key_of(version), split, stamp=own.stamp, content=own.to_npz_bytes())
 
 
 def test_other_queries_under_the_same_name_are_said(recorded: Recorded) -> None:

@@ -89,7 +89,9 @@ def test_combinations_say_how_and_by_what(recorded: Recorded) -> None:
 def test_what_cannot_be_read_is_said_and_the_rest_is_shown(recorded: Recorded) -> None:
     recorded.search("losses")
     recorded.trial("losses", "t0", paper_config(), 61.2)
-    run = recorded.registry.open_trial("losses", "t1", label="t1", params={"los": {"name": "x"}}, spec_text="")
+    run = recorded.registry.open_trial(
+        "losses", "t1", label="t1", params={"los": {"name": "x"}}, spec_text=""
+    )
     folder = recorded.folder / "losses" / "t0"
     (folder / "model.safetensors").write_bytes(b"other")
     recorded.registry.record_checkpoint(run, folder, search="losses", uid="t1", epoch=1)
@@ -107,11 +109,17 @@ def test_an_empty_store_has_nothing(recorded: Recorded) -> None:
 
 LOSSES = st.one_of(
     st.builds(lambda m: {"name": "cosface", "margin_cos": m}, st.floats(0, 1.9)),
-    st.builds(lambda m, d: {"name": "arcface", "margin_rad": m, "detach_margin": d}, st.floats(0, 3), st.booleans()),
+    st.builds(
+        lambda m, d: {"name": "arcface", "margin_rad": m, "detach_margin": d}, st.floats(0, 3), st.booleans()
+    ),
     st.builds(lambda m: {"name": "sphereface", "margin_mul": m}, st.floats(1, 8)),
 )
 BACKBONES = st.sampled_from(
-    ["resnet18.tv_in1k", "mobilenetv3_large_100", {"name": "vgg16", "weights": "a/b.pth", "trainable_stages": 2}]
+    [
+        "resnet18.tv_in1k",
+        "mobilenetv3_large_100",
+        {"name": "vgg16", "weights": "a/b.pth", "trainable_stages": 2},
+    ]
 )
 DOMAINS = st.one_of(st.none(), st.builds(lambda a: {"grl_alpha": a}, st.floats(0, 3)))
 

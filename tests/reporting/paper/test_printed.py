@@ -21,7 +21,9 @@ from vgsearch.reporting.paper.printed import (
 )
 
 TABLES = {table.number: table for table in printed_tables()}
-NUM_ROWS = dict(zip(TABLE_NUMBERS, (5, 8, 3, 5, 5, 4, 7, 5, 15, 10, 15, 7, 15, 7, 14, 16, 16, 15), strict=True))
+NUM_ROWS = dict(
+    zip(TABLE_NUMBERS, (5, 8, 3, 5, 5, 4, 7, 5, 15, 10, 15, 7, 15, 7, 14, 16, 16, 15), strict=True)
+)
 # Printed, but the recall of no number of hits: 57 of 105 would be 54.3, 284 and 285 of 315 are 90.2 and 90.5.
 NOT_ATTAINABLE = {(10, "tokyo_night", 1, 54.2), (12, "tokyo_xs", 10, 90.3)}
 
@@ -66,7 +68,7 @@ def test_each_recall_is_that_of_a_number_of_queries(number: int) -> None:
     assert off == {each for each in NOT_ATTAINABLE if each[0] == number}
 
 
-@pytest.mark.parametrize("short, whole", [(5, 18), (7, 17)])
+@pytest.mark.parametrize(("short", "whole"), [(5, 18), (7, 17)])
 def test_short_forms_are_rows_of_the_whole_table(short: int, whole: int) -> None:
     rows = [(row.labels, row.percents, row.seconds) for row in TABLES[whole].rows]
     assert all((row.labels, row.percents, row.seconds) in rows for row in TABLES[short].rows)

@@ -62,6 +62,12 @@ def annotate(table: FilledTable) -> Annotation:
     return Annotation(tuple(rows), shared, tuple(notes))
 
 
+def ours_name(row: FilledRow, mark: str) -> str:
+    """What stands before our side of a row: `ours (1)`, `ours* (1)` where a test chose it, `not run (2)`."""
+    spoiled = "*" if row.ours and row.match is not None and row.match.run.selected_on_test else ""
+    return f"{'ours' if row.ours else row.state}{spoiled} ({mark})"
+
+
 def suffix(marks: Sequence[str]) -> str:
     """` (a, b)`, or nothing."""
     return f" ({', '.join(marks)})" if marks else ""
@@ -122,11 +128,13 @@ def _our_text(row: FilledRow) -> str:
     if row.match is None:
         return "not run:"
     run, count = row.match.run, row.match.num_matching
-    parts = [f"ours: {run.reference}" + (f", the best on val of {count} that match" if count > 1 else "")]
+    champion = " (champion)" if run.is_champion else ""
+    which = f", the best on val of {count} that match" if count > 1 else ""
+    parts = [f"ours: {run.reference}{champion}{which}"]
     if run.val_percent is not None:
         parts.append(f"{run.objective} {run.val_percent:.1f}")
     if run.selected_on_test:
-        parts.append("SELECTED ON TEST: a test had a say in choosing it, so its test recalls are no result")
+        parts.append("* selected on test: a test had a say in choosing it, so its test recalls are no result")
     if row.differences:
         parts.append(f"other than the paper: {', '.join(row.differences)}")
     if row.commands:

@@ -44,7 +44,7 @@ class OurTest:
 
     @property
     def fda(self) -> str:
-        """Whose style went where at scoring, as the scored set's name ends with it; empty for plain photos."""
+        """Whose style went where at scoring, by the end of the scored set's name; empty for plain photos."""
         match = _FDA.search(self.result.set_name)
         return match["setting"] if match else ""
 

@@ -12,7 +12,7 @@ from rich.text import Text
 
 from vgsearch.reporting.paper.filled import FilledRow, FilledTable
 from vgsearch.reporting.paper.labels import LabelColumns
-from vgsearch.reporting.paper.notes import Marks, annotate, apart_lines, opening_lines, suffix
+from vgsearch.reporting.paper.notes import Marks, annotate, apart_lines, opening_lines, ours_name, suffix
 from vgsearch.reporting.paper.printed import DATA_SETS, Column, printed_recall
 from vgsearch.reporting.wording import bracket, half_width
 from vgsearch.retrieval.recall import Recall
@@ -76,7 +76,7 @@ class PaperTable:
                 table.add_row(Text(group))
             table.add_row(*self._paper_labels(row, marks), *self._values(row, splits, writer, paper_cell))
             if marks.ours:
-                name = f"{self._labels.indent}  {'ours' if row.ours else row.state} ({marks.ours})"
+                name = f"{self._labels.indent}  {ours_name(row, marks.ours)}"
                 labels = [Text(name), *[Text("")] * (len(self._labels.shown) - 1)]
                 table.add_row(*labels, *self._values(row, splits, writer, our_cell), style=_STYLES[row.state])
         return table
@@ -103,7 +103,7 @@ class PaperTable:
 def paper_cell(row: FilledRow, column: Column, writer: IntervalWriter) -> str:
     """The paper's recall as printed, with the interval of its queries."""
     percent = row.printed.percents[column]
-    return _joined(f"{percent:.1f}", writer(printed_recall(*column, percent)))
+    return value_with(percent, writer(printed_recall(*column, percent)))
 
 
 def our_cell(row: FilledRow, column: Column, writer: IntervalWriter) -> str:
@@ -111,11 +111,12 @@ def our_cell(row: FilledRow, column: Column, writer: IntervalWriter) -> str:
     recall = row.ours.get(column)
     if recall is None:
         return "-" if row.ours else ""
-    return _joined(f"{recall.percent:.1f}", writer(recall))
+    return value_with(recall.percent, writer(recall))
 
 
-def _joined(value: str, interval: str) -> str:
-    return f"{value} {interval}" if interval.startswith("[") else value + interval
+def value_with(percent: float, interval: str) -> str:
+    """`52.2 [49.1, 55.3]` or `52.2±3.1`, and the value alone where there is no interval."""
+    return f"{percent:.1f} {interval}" if interval.startswith("[") else f"{percent:.1f}{interval}"
 
 
 def _fits(table: Table, console: Console, options: ConsoleOptions) -> bool:

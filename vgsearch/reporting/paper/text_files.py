@@ -7,7 +7,7 @@ import io
 from collections.abc import Sequence
 
 from vgsearch.reporting.paper.filled import FilledRow, FilledTable
-from vgsearch.reporting.paper.notes import annotate, apart_lines, opening_lines, suffix
+from vgsearch.reporting.paper.notes import annotate, apart_lines, opening_lines, ours_name, suffix
 from vgsearch.reporting.paper.printed import DATA_SETS, printed_recall
 from vgsearch.reporting.paper.render import our_cell, paper_cell
 from vgsearch.reporting.paper.unplaced import REMARK, TITLE, UnplacedScore
@@ -16,7 +16,8 @@ from vgsearch.retrieval.recall import RECALL_NS, Recall
 
 OPENING = (
     "The paper's tables beside our recorded runs. Recalls in percent with 95% Wilson intervals over the "
-    "queries named above each table; the paper's hits are its rounded recalls times its queries."
+    "queries named above each table, ours over the same number unless its note says otherwise. The paper's "
+    "hits are its rounded recalls times its queries."
 )
 
 _COLUMNS = (
@@ -65,7 +66,7 @@ def _markdown_table(table: FilledTable) -> str:
     for row, marks in zip(table.rows, notes.rows, strict=True):
         first, *others = row.printed.labels.values()
         cells = [first + suffix(marks.paper), *others]
-        ours = [f"{'ours' if row.ours else row.state} ({marks.ours})", *[""] * len(others)]
+        ours = [ours_name(row, marks.ours), *[""] * len(others)]
         for split in printed.splits:
             if row.printed.seconds:
                 cells.append(row.printed.seconds[split])

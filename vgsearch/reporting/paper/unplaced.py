@@ -13,6 +13,7 @@ from vgsearch.reporting.fitting import Fitting
 from vgsearch.reporting.paper.filled import FilledTable
 from vgsearch.reporting.paper.our_runs import OurRun, OurTest
 from vgsearch.reporting.paper.printed import DATA_SETS
+from vgsearch.reporting.paper.render import IntervalWriter, value_with
 from vgsearch.reporting.table import new_table
 from vgsearch.reporting.wording import bracket, half_width
 from vgsearch.retrieval.recall import RECALL_NS
@@ -42,8 +43,9 @@ class UnplacedScore:
 
     @property
     def scored_as(self) -> str:
-        """Query method, resize, and FDA's setting."""
-        return " ".join([*self.test.asked[1:], *([f"fda {self.test.fda}"] if self.test.fda else [])])
+        """Query method, resize unless at full size, and FDA's setting."""
+        how = [each for each in self.test.asked[1:] if each != "fullsize"]
+        return " ".join([*how, *([f"fda {self.test.fda}"] if self.test.fda else [])])
 
 
 def unplaced_scores(runs: Sequence[OurRun], tables: Sequence[FilledTable]) -> list[UnplacedScore]:
@@ -73,24 +75,20 @@ def _wide(scores: Sequence[UnplacedScore]) -> Table:
     table = new_table("model", "kind", "data set", "scored", "queries", *heads, left=_LEFT)
     for each in scores:
         names = (each.model, each.kind, DATA_SETS[each.test.split], each.scored_as)
-        table.add_row(*map(Text, names), *_recalls(each, narrow=False))
+        table.add_row(*map(Text, names), *_recalls(each, RECALL_NS, bracket))
     return table
 
 
 def _narrow(scores: Sequence[UnplacedScore]) -> Table:
-    table = new_table("  data set", "scored", "queries", *(f"R@{n}" for n in RECALL_NS), left=_LEFT)
+    ns = RECALL_NS[:-1]  # the last has no room
+    table = new_table("  data set", "scored", "queries", *(f"R@{n}" for n in ns), left=_LEFT)
     for each in scores:
-        name = Text(f"  {DATA_SETS[each.test.split]}")
-        table.add_row(name, Text(each.scored_as), *_recalls(each, narrow=True))
+        names = (f"  {DATA_SETS[each.test.split]}", each.scored_as)
+        table.add_row(*map(Text, names), *_recalls(each, ns, half_width))
     return table
 
 
-def _recalls(each: UnplacedScore, *, narrow: bool) -> Iterator[str]:
-    result = each.test.result
-    yield str(result.num_queries)
-    for recall in result.recalls():
-        yield (
-            f"{recall.percent:.1f}{half_width(recall)}"
-            if narrow
-            else f"{recall.percent:.1f} {bracket(recall)}"
-        )
+def _recalls(each: UnplacedScore, ns: Sequence[int], writer: IntervalWriter) -> Iterator[str]:
+    yield str(each.test.result.num_queries)
+    for recall in each.test.result.recalls(ns):
+        yield value_with(recall.percent, writer(recall))
