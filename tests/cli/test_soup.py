@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from tests.ensembling.soup_world import SEARCH, build_soup_world
+from vgsearch.registry.kept_tests import kept_tests
 from vgsearch.registry.mlflow_registry import MlflowRegistry
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -76,6 +77,16 @@ def test_the_tests_are_scored_only_if_asked_for_and_counted(soup, world):
     assert "Looks at the tests: test/day scored" in run.out
     looks = world.registry.test_scorings(SEARCH)["day"]
     assert looks.scorings == (before.scorings if before else 0) + 2
+    # Both results stay with their models, where `vgsearch report` finds them.
+    scored = {each.model for each in world.registry.scored_tests(SEARCH)[-4:]}
+    kept = {
+        (version.kind, split)
+        for version in world.registry.versions(SEARCH)
+        for model in scored
+        if model.startswith(version.weights_sha256[:32])
+        for split, _ in kept_tests(world.registry, version, model)
+    }
+    assert {("soup", "day"), ("soup", "night"), ("trial", "day"), ("trial", "night")} <= kept
 
 
 def test_one_ingredient_is_said_to_be_that_model(soup):

@@ -54,7 +54,8 @@ def evaluate(
 ) -> None:
     """Score a model: recall@1, 5, 10 and 20 with their 95% intervals and the number of queries.
 
-    Each scoring of a test split is counted in the model's search, and the count is said.
+    Each scoring of a test split is counted in the model's search, the count is said, and the result is kept
+    with the model's run, where vgsearch report finds it.
 
     What it makes of the images is kept, so that scoring it again reads no image (see vgsearch descriptors).
     """
@@ -82,6 +83,7 @@ def evaluate(
         result, is_stored = _score(model, retrieval_set, store, label, console)
         files[f"{retrieval_set.name.replace('/', '_')}.npz"] = result.to_npz_bytes()
         looks = seal.note(retrieval_set, result.stamp)
+        seal.keep(retrieval_set, result)
         console.print(
             f"{retrieval_set.name}: {result.summary()}; database {len(retrieval_set.database)}, "
             f"positives within {distance_m:g} m{'; from stored descriptors' if is_stored else ''}"

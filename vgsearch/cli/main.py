@@ -17,6 +17,7 @@ from vgsearch.cli.ensemble import ensemble
 from vgsearch.cli.evaluate import evaluate
 from vgsearch.cli.gc import gc
 from vgsearch.cli.imports import import_app
+from vgsearch.cli.report import report
 from vgsearch.cli.soup import soup
 from vgsearch.cli.status import status
 from vgsearch.cli.train import train
@@ -49,6 +50,7 @@ app.command()(soup)
 app.command()(ensemble)
 app.command()(status)
 app.command()(best)
+app.command()(report)
 app.command()(ui)
 app.command()(validate)
 app.command()(gc)

@@ -15,6 +15,7 @@ from vgsearch.data.retrieval_set import RetrievalSet
 from vgsearch.data.split_parts import find_parts
 from vgsearch.errors import DataError, RegistryError, RegistryUnreachableError
 from vgsearch.registry.checkpoint_files import LINEAGE_FILE
+from vgsearch.registry.kept_tests import keep_test
 from vgsearch.registry.names import search_of_model
 from vgsearch.registry.protocol import Registry
 from vgsearch.registry.records import ModelVersion
@@ -22,6 +23,7 @@ from vgsearch.registry.references import RunReference, VersionReference, parse_r
 from vgsearch.registry.scored_tests import NO_LOOKS, model_key
 from vgsearch.registry.store_uri import STORE_FILE
 from vgsearch.reporting.looks import looks_in_words
+from vgsearch.retrieval.recall import RetrievalResult
 
 
 class Seal:
@@ -97,6 +99,14 @@ class Seal:
             model=model_key(model.identity.weights_sha256, model.identity.architecture),
         )
         return self._said(looks_in_words(looks))
+
+    def keep(self, retrieval_set: RetrievalSet, result: RetrievalResult) -> None:
+        """Keep a test's result with the run of the model, if it is a recorded one, for `vgsearch report`."""
+        test = self.test_of(retrieval_set)
+        version = None if test is None or self._problem else self._version()
+        if test is not None and version is not None:
+            content = result.to_npz_bytes()
+            keep_test(self._registry, version, self.key, test, stamp=result.stamp, content=content)
 
     def so_far(self, test: str) -> str:
         """Say how often a test was scored, without counting."""

@@ -8,6 +8,7 @@ from vgsearch.cli.soup_run import SoupRun, watching
 from vgsearch.data.retrieval_set import RetrievalSet
 from vgsearch.ensembling.soup_report import SoupReport, Watch
 from vgsearch.models.ensemble import model_identity
+from vgsearch.registry.kept_tests import keep_test
 from vgsearch.registry.records import ModelVersion
 from vgsearch.registry.scored_tests import NO_LOOKS, model_key
 from vgsearch.reporting.before_after import render_before_after
@@ -67,4 +68,5 @@ def _tested(
         run.registry.count_test_scoring(
             run.shelf.search, name, reference=version.reference, stamp=result.stamp, model=key
         )
+        keep_test(run.registry, version, key, name, stamp=result.stamp, content=result.to_npz_bytes())
     return {name: (results | scored)[name] for name in sets}

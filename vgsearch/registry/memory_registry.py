@@ -27,6 +27,7 @@ from vgsearch.registry.names import (
     UID_TAG,
     WEIGHTS_TAG,
     check_alias,
+    check_folder,
     check_key,
     check_segment,
     model_name,
@@ -272,6 +273,14 @@ class MemoryRegistry(MemoryScoredTests):
     def log_files(self, run_id: str, folder: str, files: Mapping[str, bytes]) -> None:
         """See `Recorder.log_files`."""
         self._run(run_id).files.update(artifact_paths(folder, files))
+
+    def kept_files(self, version: ModelVersion, folder: str) -> dict[str, bytes]:
+        """See `Registry.kept_files`."""
+        start = f"{check_folder(folder)}/"
+        files = self._run(version.run_id).files
+        return {
+            path.removeprefix(start): content for path, content in files.items() if path.startswith(start)
+        }
 
     def find_run(self, search: str, uid: str | None = None) -> str:
         """See `Recorder.find_run`."""

@@ -310,6 +310,12 @@ class MlflowRegistry(MlflowScoredTests):
             with file_transfer():
                 client.log_artifacts(run_id, str(scratch), folder)
 
+    def kept_files(self, version: ModelVersion, folder: str) -> dict[str, bytes]:
+        """See `Registry.kept_files`."""
+        check_folder(folder)
+        with self._store.calls(f"cannot read {folder} of {version.reference}") as client:
+            return runs.read_files(self._store, client, version, folder)
+
     def find_run(self, search: str, uid: str | None = None) -> str:
         """See `Recorder.find_run`."""
         with self._store.calls(f"cannot find search {search!r}") as client:

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import hashlib
+import tempfile
 import time
 from collections.abc import Mapping
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 from vgsearch.errors import RegistryError
-from vgsearch.registry.mlflow_store import MlflowStore, local_path, pages
+from vgsearch.registry.mlflow_import import file_transfer
+from vgsearch.registry.mlflow_store import MlflowStore, local_part, local_path, pages
 from vgsearch.registry.names import (
     EXPERIMENT_PREFIX,
     KIND_TAG,
@@ -22,7 +25,14 @@ from vgsearch.registry.names import (
     experiment_name,
 )
 from vgsearch.registry.params import batches, flatten
-from vgsearch.registry.records import SearchRecord, SearchState, TrialRecord, TrialState, finite_metrics
+from vgsearch.registry.records import (
+    ModelVersion,
+    SearchRecord,
+    SearchState,
+    TrialRecord,
+    TrialState,
+    finite_metrics,
+)
 from vgsearch.registry.references import nearest
 
 if TYPE_CHECKING:
@@ -237,6 +247,33 @@ def search_record(search: str, run: Run) -> SearchRecord:
         started_at=_moment(run.info.start_time),
         ended_at=None if run.info.status == "RUNNING" else _moment(run.info.end_time or run.info.start_time),
     )
+
+
+def read_files(
+    store: MlflowStore, client: MlflowClient, version: ModelVersion, folder: str
+) -> dict[str, bytes]:
+    """Return a run's artifacts in `folder` and below by path inside it; links are left aside.
+
+    Raises:
+        RegistryError: The folder leads out of the run's artifacts.
+    """
+    run = client.get_run(version.run_id)
+    root = store.run_folder(version.search, version.run_id, run.info.artifact_uri)
+    if root is not None:
+        return _plain_files(local_part(root, folder))
+    if not client.list_artifacts(version.run_id, folder):
+        return {}
+    with tempfile.TemporaryDirectory(prefix="vgsearch-") as scratch, file_transfer():
+        return _plain_files(Path(client.download_artifacts(version.run_id, folder, scratch)))
+
+
+def _plain_files(folder: Path) -> dict[str, bytes]:
+    top = folder.resolve()
+    return {
+        str(file.relative_to(folder).as_posix()): file.read_bytes()
+        for file in sorted(folder.rglob("*"))
+        if file.is_file() and not file.is_symlink() and file.resolve().is_relative_to(top)
+    }
 
 
 def own_tags(tags: Mapping[str, str]) -> dict[str, str]:

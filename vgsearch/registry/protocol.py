@@ -329,6 +329,17 @@ class Registry(Recorder, Protocol):
             What `RetrievalResult.to_npz_bytes` wrote; empty where nothing is recorded.
         """
 
+    def kept_files(self, version: ModelVersion, folder: str) -> dict[str, bytes]:
+        """Return what `log_files` kept with a version's run in a folder and the folders below it.
+
+        Args:
+            version: A recorded checkpoint.
+            folder: One or more plain segments.
+
+        Returns:
+            Contents by path inside `folder`; empty where there is no such folder.
+        """
+
     def download(self, reference: str, into: Path | None = None) -> Path:
         """Bring a checkpoint to a local folder with `model.safetensors`, `trial.yaml`, `metrics.json`.
 

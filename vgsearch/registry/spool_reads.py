@@ -56,6 +56,11 @@ class SpoolReads(ABC):
         inner = self._read()
         return inner.recorded_tests(replace(version, run_id=self._run_of(version.run_id)), model)
 
+    def kept_files(self, version: ModelVersion, folder: str) -> dict[str, bytes]:
+        """See `Registry.kept_files`."""
+        inner = self._read()
+        return inner.kept_files(replace(version, run_id=self._run_of(version.run_id)), folder)
+
     def download(self, reference: str, into: Path | None = None) -> Path:
         """See `Registry.download`; `runs:/` takes handles too."""
         inner = self._read()

@@ -1,0 +1,83 @@
+"""`vgsearch report --paper` over a real store, and how results come into it."""
+
+import csv
+
+import pytest
+
+from tests.reporting.paper.recorded import Recorded, paper_config, result
+from vgsearch.registry.kept_tests import kept_tests
+from vgsearch.retrieval.recall import RetrievalResult
+
+
+@pytest.fixture
+def recorded_home(tmp_path, own_store):
+    """An MLflow store with one answer to Table 1."""
+    from vgsearch.registry.mlflow_registry import MlflowRegistry
+
+    home = tmp_path / "runs"
+    recorded = Recorded(MlflowRegistry(home, None), tmp_path / "checkpoints")
+    recorded.search("losses")
+    version = recorded.trial("losses", "t0", paper_config(), 61.0, result("sf_xs", 600), finale=True)
+    recorded.registry.set_champion("losses", version.version)
+    return home
+
+
+def test_a_table_beside_a_recorded_run(vgsearch, recorded_home):
+    run = vgsearch("report", "--paper", "--table", 1, "--home", recorded_home)
+    assert run.code == 0, run.err
+    assert "60.0 [56.9, 63.0]" in run.out
+    assert "(3) ours: models:/vgsearch-losses/1 (champion); val/recall_at_1 61.0" in run.out
+    assert (
+        "    vgsearch evaluate models:/vgsearch-losses/1 --on test/tokyo_xs --on test/tokyo_night" in run.out
+    )
+    assert run.out.splitlines()[-1] == "Of 5 rows: 4 not run, 1 ours. 0 of them are no target."
+    assert "Table 2" not in run.out
+
+
+def test_files_hold_the_same(vgsearch, recorded_home, tmp_path):
+    for name in ("paper.csv", "paper.md"):
+        run = vgsearch("report", "--paper", "--out", tmp_path / "out" / name)
+        assert run.code == 0, run.err
+        assert f"written: {tmp_path / 'out' / name}" in run.out
+    with (tmp_path / "out" / "paper.csv").open() as file:
+        lines = list(csv.DictReader(file))
+    assert {line["table"] for line in lines} == {str(number) for number in range(1, 19)}
+    # One network in three tables: two recalls in Tables 1 and 6, three in Table 15.
+    ours = [(line["table"], line["ours"]) for line in lines if line["ours"]]
+    assert ours == [("1", "60.0")] * 2 + [("6", "60.0")] * 2 + [("15", "60.0")] * 3
+    assert "| ours (3) |" in (tmp_path / "out" / "paper.md").read_text()
+
+
+def test_without_a_store_nothing_is_made(vgsearch, tmp_path):
+    run = vgsearch("report", "--paper", "--table", 6)
+    assert run.code == 0, run.err
+    assert "runs has no MLflow store, so nothing of ours is shown" in run.out
+    assert not (tmp_path / "runs").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ([], "add --paper"),
+        (["--paper", "--table", 19], "numbered 1 to 18, got 19"),
+        (["--paper", "--out", "tables.txt"], "ends in .md or .csv, got tables.txt"),
+    ],
+)
+def test_what_cannot_be_done_is_one_line(vgsearch, arguments, message):
+    run = vgsearch("report", *arguments)
+    assert run.code == 2
+    assert message in run.err
+    assert len(run.err.splitlines()) == 1
+
+
+def test_what_evaluate_scores_is_kept_with_the_model(vgsearch, own_searched_store):
+    registry, home, _ = own_searched_store
+    version = registry.versions("pot")[0]
+    run = vgsearch("evaluate", version.reference, "--on", "test/day", "--on", "val", "--home", home)
+    assert run.code == 0, run.err
+    (scoring,) = registry.scored_tests("pot")
+    ((split, content),) = kept_tests(registry, version, scoring.model)
+    kept = RetrievalResult.from_npz(content)
+    assert (split, kept.stamp) == ("day", scoring.stamp)
+    assert f"R@1 {kept.at(1)}" in run.out
+    assert kept_tests(registry, registry.versions("pot")[1], scoring.model) == []
