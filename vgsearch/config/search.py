@@ -40,9 +40,9 @@ class EvalConfig(Strict):
     """How images are brought to the network for scoring.
 
     `resize_px` holds for database and queries alike, `query_method` for queries alone; see
-    `vgsearch.retrieval.query_methods` for what each does. The crop keys give the size that it aims at; without
-    them it is that of the database's images. Where they are given, the database's images are brought to just
-    that size too, and so are native queries, their aspect ratio not kept.
+    `vgsearch.retrieval.query_methods` for what each does. The crop keys give the size that it aims at;
+    without them it is that of the database's images. Where they are given, the database's images are brought
+    to just that size too, and so are native queries, their aspect ratio not kept.
     """
 
     resize_px: int | None = Field(None, ge=16, description="shorter side; null keeps each image's own size")

@@ -1,7 +1,7 @@
 """How a photo becomes the pictures that a network sees: whole, at some size, or cut into crops.
 
-The crops are those of the query methods of Berton et al., Deep Visual Geo-localization Benchmark (CVPR 2022,
-section 4.6): a central one that covers the target, or five squares, from the corners and the middle.
+The crops are those of the query methods of Berton et al., Deep Visual Geo-localization Benchmark (CVPR 2022):
+a central one of the target's size, or five squares from the corners and the middle.
 """
 
 from __future__ import annotations
@@ -65,7 +65,8 @@ class Framing:
         if self.kind == "exact":
             return (resize_exactly(photo, self.height_px, self.width_px),)
         if self.kind == "central_crop":
-            size = covering_size(*photo.shape[1:], self.height_px, self.width_px)
+            height_px, width_px = photo.shape[1:]
+            size = covering_size(height_px, width_px, self.height_px, self.width_px)
             return (_middle(resize_exactly(photo, *size), self.height_px, self.width_px),)
         return _five_squares(resize_shorter_side(photo, self.height_px), self.height_px)
 

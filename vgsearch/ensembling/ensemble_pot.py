@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from vgsearch.config.ensemble import EnsembleFile
-from vgsearch.config.query_method import require_one_row
 from vgsearch.config.search import DataConfig, EvalConfig
 from vgsearch.ensembling.candidates import (
     Candidate,

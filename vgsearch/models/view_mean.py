@@ -23,5 +23,5 @@ def mean_of_views(descriptors: Tensor, num_views: int) -> Tensor:
     if num_views == 1:
         return descriptors
     with torch.autocast(descriptors.device.type, enabled=False):
-        views = descriptors.float().unflatten(0, (-1, num_views))
+        views = descriptors.float().view(-1, num_views, descriptors.shape[1])
         return functional.normalize(views.mean(dim=1), dim=1)

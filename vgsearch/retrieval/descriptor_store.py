@@ -102,9 +102,8 @@ class DescriptorStore:
     ) -> NDArray[np.float32] | None:
         """What is stored, as `describe` returns it; None where nothing sound is. Extracts nothing."""
         key = self.key(identity, index, eval_config=eval_config, device=device, precision=precision)
-        num_rows = rows_per_image(eval_config) * len(index)
         try:
-            return self._open(key.name, num_rows)
+            return self._open(key.name, rows_per_image(eval_config) * len(index))
         except (FileNotFoundError, DamagedEntryError):
             return None
 
@@ -120,12 +119,14 @@ class DescriptorStore:
         names: set[str] = set()
         missing = []
         for part in parts:
-            settings = {"eval_config": part.eval_config, "device": device, "precision": precision}
-            key = self.key(identity, part.index, **settings)
-            if key.name not in names:
-                names.add(key.name)
-                if self.find(identity, part.index, **settings) is None:
-                    missing.append(part)
+            index, eval_config = part.index, part.eval_config
+            key = self.key(identity, index, eval_config=eval_config, device=device, precision=precision)
+            if key.name in names:
+                continue
+            names.add(key.name)
+            found = self.find(identity, index, eval_config=eval_config, device=device, precision=precision)
+            if found is None:
+                missing.append(part)
         return missing
 
     def describe(

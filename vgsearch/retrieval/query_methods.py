@@ -1,8 +1,9 @@
 """How database and queries are brought to the network under each query method.
 
-The methods are those of Berton et al., Deep Visual Geo-localization Benchmark (CVPR 2022, section 4.6). All of
-them leave the database alone, so its descriptors are shared. The target size is that of `crop_height_px` and
-`crop_width_px`, else that of the database's images as the network sees them:
+The methods are those of Berton et al., Deep Visual Geo-localization Benchmark (CVPR 2022). All of them leave
+the database alone, so its descriptors are shared. The target size is that of `crop_height_px` and
+`crop_width_px`, to which the database's images are resized then, else that of these images as the network
+sees them:
 
 - `native`: a query as it is, or its shorter side at `resize_px`; at a given target, exactly that size.
 - `single_query`: the shorter side at the target's, the aspect ratio kept.
@@ -14,7 +15,7 @@ them leave the database alone, so its descriptors are shared. The target size is
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from dataclasses import dataclass
 
 from vgsearch.config.query_method import MULTI_ROW, NUM_CROPS
 from vgsearch.config.search import EvalConfig
@@ -30,7 +31,8 @@ _Size = tuple[int, int]
 _sizes_of: dict[str, dict[_Size, str]] = {}
 
 
-class DescribedPart(NamedTuple):
+@dataclass(frozen=True)
+class DescribedPart:
     """One list of images and how it is brought to the network."""
 
     index: ImageIndex
@@ -155,11 +157,10 @@ def _undecided(eval_config: EvalConfig, database: ImageIndex, what: str) -> Data
 
 def _sizes(index: ImageIndex, threads: int) -> dict[_Size, str]:
     if index.fingerprint not in _sizes_of:
-        sizes = file_sizes(index, threads)
-        # The last assignment of a key stays: the first file of each size.
-        _sizes_of[index.fingerprint] = {
-            size: path for size, path in zip(reversed(sizes), reversed(index.paths), strict=True)
-        }
+        found: dict[_Size, str] = {}
+        for size, path in zip(file_sizes(index, threads), index.paths, strict=True):
+            found.setdefault(size, path)
+        _sizes_of[index.fingerprint] = found
     return _sizes_of[index.fingerprint]
 
 
