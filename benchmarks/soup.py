@@ -33,6 +33,7 @@ from torch import Tensor
 from vgsearch.config.search import DataConfig, DemoCityConfig, EvalConfig, TrialSpec
 from vgsearch.config.trial import CellsConfig, TrialConfig
 from vgsearch.data.demo_city import build_demo_city
+from vgsearch.data.framing import OWN_SIZE
 from vgsearch.data.index import index_folder
 from vgsearch.data.retrieval_set import RetrievalSet, queries_with_positive
 from vgsearch.ensembling.batch_norm import moved_layers
@@ -270,12 +271,12 @@ def decoding(root: Path, photos: int, rounds: int) -> None:
         photo = Image.fromarray(np.clip(smooth + grain, 0, 255).astype(np.uint8))
         photo.save(root / f"@{500000 + i}.00@4000000.00@photo{i:04d}@.jpg", quality=90)
     index = index_folder(root, cache_dir=root.parent / "index")
-    plan = list(plan_batches(network_sizes(index, None, 2), 16))
+    plan = list(plan_batches(network_sizes(index, OWN_SIZE, 2), 16))
     with PixelFile(root.parent, [batch.num_bytes for batch in plan], max_bytes=CACHE_BYTES) as pixels:
-        cache = CachedBatches(index, plan, pixels, resize_px=None, threads=2)
+        cache = CachedBatches(index, plan, pixels, threads=2)
 
         def from_files() -> int:
-            with load_batches(index, plan, resize_px=None, threads=2) as batches:
+            with load_batches(index, plan, threads=2) as batches:
                 return sum(len(batch.ids) for batch in batches)
 
         def from_cache() -> int:

@@ -153,7 +153,7 @@ def test_a_test_needs_the_flag_and_leaves_a_tag_and_a_count(run, own_searched_st
         ("searches: [nosuch]", "nosuch"),
         ("criterion: val/night/recall_at_1", "there is no such selection split"),
         ("criterion: recall", "a criterion must be"),
-        ("eval: {query_method: central_crop}", "scored native only"),
+        ("eval: {query_method: nearest_crop}", "nearest_crop gives 5 descriptors a query"),
         ("alias: champion", "champion"),
     ],
 )

@@ -9,6 +9,7 @@ from pydantic import Field
 
 from vgsearch.config.combination import CombinationEvalConfig, load_combination
 from vgsearch.config.problems import Problem
+from vgsearch.config.query_method import MULTI_ROW, ONE_ROW, QueryMethod, require_one_row
 from vgsearch.config.search import EvalConfig
 from vgsearch.config.strict import Strict
 from vgsearch.config.tree import Node, find
@@ -87,8 +88,38 @@ def test_only_what_the_file_says_replaces_the_searchs_own_scoring() -> None:
     assert CombinationEvalConfig(batch_size=2).over(base) == EvalConfig(resize_px=480, batch_size=2)
 
 
-def test_a_query_method_that_cannot_be_run_is_valid_but_refused_in_one_line() -> None:
+class Combined(Strict):
+    eval: CombinationEvalConfig | None = None
+
+
+@pytest.mark.parametrize("method", ONE_ROW)
+def test_methods_with_one_descriptor_a_query_can_be_combined(method: str, tmp_path: Path) -> None:
+    document = load_combination(write(tmp_path, f"eval: {{query_method: {method}}}\n"), Combined)
+    assert document.settings.eval is not None
+    assert document.settings.eval.over(EvalConfig(resize_px=32)).query_method == method
+    require_one_row(document.settings.eval.query_method, "models:/a/1")
+
+
+@pytest.mark.parametrize("method", MULTI_ROW)
+def test_methods_with_several_are_refused_in_one_line(method: QueryMethod, tmp_path: Path) -> None:
     with pytest.raises(ConfigError) as caught:
-        CombinationEvalConfig(query_method="central_crop").over(EvalConfig())
-    assert "queries are scored native only" in str(caught.value)
-    assert "\n" not in str(caught.value)
+        load_combination(write(tmp_path, f"eval:\n  query_method: {method}\n"), Combined)
+    text = str(caught.value)
+    assert f":2: eval.query_method: {method} gives 5 descriptors a query" in text
+    assert "use native, single_query, central_crop or five_crops" in text
+    assert "\n" not in text
+    with pytest.raises(ConfigError, match=f"models:/a/1 was searched with eval.query_method: {method}"):
+        require_one_row(method, "models:/a/1")
+
+
+def test_one_side_of_a_crop_alone_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"eval: crop_width_px is set \(64\) and crop_height_px is not"):
+        load_combination(write(tmp_path, "eval: {crop_width_px: 64}\n"), Combined)
+
+
+def test_unset_crops_leave_no_trace_in_what_is_written() -> None:
+    """Keys of stored descriptors and of recorded models are hashes of such texts."""
+    assert EvalConfig().model_dump() == {"resize_px": None, "query_method": "native", "batch_size": 16}
+    cropped = EvalConfig(query_method="central_crop", crop_height_px=48, crop_width_px=64)
+    assert EvalConfig.model_validate(cropped.model_dump()) == cropped
+    assert EvalConfig.model_validate_json(EvalConfig().model_dump_json()) == EvalConfig()

@@ -110,6 +110,23 @@ def test_other_sizes_of_images_are_refused_unless_the_file_says_which(
         assert len(pot.candidates) == 6
 
 
-def test_a_query_method_that_cannot_be_run(searched_store: SearchedStore) -> None:
+def test_a_query_method_of_the_file(searched_store: SearchedStore) -> None:
     file = EnsembleFile(eval=CombinationEvalConfig(query_method="central_crop"))
-    assert "scored native only" in refusal(ConfigError, searched_store, file)
+    pot = gather_pot(searched_store.registry, file)
+    assert pot.eval_config.query_method == "central_crop"
+
+
+def test_models_that_were_searched_with_several_descriptors_a_query(
+    own_searched_store: SearchedStore, tmp_path: Path
+) -> None:
+    registry, _, search = own_searched_store
+    first = gather_candidates(registry, [search])[0]
+    nearest = EvalConfig(query_method="nearest_crop")
+    other = first.spec.model_copy(update={"uid": "pot-nearest", "eval": nearest})
+    record_trial(registry, other, moved(load_network(first.folder), 0.1, seed=5), tmp_path / "nearest")
+    text = refusal(ConfigError, own_searched_store, EnsembleFile())
+    assert "eval.query_method native" in text
+    assert "has nearest_crop" in text
+    member = next(v for v in registry.versions(search) if v.uid == "pot-nearest").reference
+    text = refusal(ConfigError, own_searched_store, EnsembleFile(members=[member]))
+    assert f"{member} was searched with eval.query_method: nearest_crop gives 5 descriptors" in text

@@ -9,6 +9,7 @@ import pytest
 import torch
 from PIL import Image
 
+from vgsearch.data.framing import OWN_SIZE, Framing
 from vgsearch.data.index import index_folder
 from vgsearch.ensembling.image_cache import CachedBatches
 from vgsearch.ensembling.pixel_file import PixelFile
@@ -28,12 +29,12 @@ def index(tmp_path):
     return index_folder(folder, cache_dir=tmp_path / "cache")
 
 
-def planned(index, resize_px):
-    return list(plan_batches(network_sizes(index, resize_px, 1), 2))
+def planned(index, framing):
+    return list(plan_batches(network_sizes(index, framing, 1), 2, framing))
 
 
-def decoded(index, plan, resize_px):
-    with load_batches(index, plan, resize_px=resize_px, threads=1) as batches:
+def decoded(index, plan):
+    with load_batches(index, plan, threads=1) as batches:
         return [(batch.ids, batch.images.clone()) for batch in batches]
 
 
@@ -56,15 +57,23 @@ def taken(cache, count=None):
     return found
 
 
-@pytest.mark.parametrize("resize_px", [None, 32])
+@pytest.mark.parametrize(
+    "framing",
+    [
+        OWN_SIZE,
+        Framing("shorter_side", 32, 32),
+        Framing("central_crop", 20, 40),
+        Framing("five_crops", 16, 16),
+    ],
+)
 @pytest.mark.parametrize("room", [0.0, 0.5, 1.0])
-def test_every_pass_gives_what_the_loader_gives(index, tmp_path, resize_px, room):
-    plan = planned(index, resize_px)[::-1]  # any order will do
-    expected = decoded(index, plan, resize_px)
+def test_every_pass_gives_what_the_loader_gives(index, tmp_path, framing, room):
+    plan = planned(index, framing)[::-1]  # any order will do
+    expected = decoded(index, plan)
     slots = [batch.num_bytes for batch in plan]
     limit = int(room * sum(-(-size // 4096) * 4096 for size in slots))
     with PixelFile(tmp_path / "disk", slots, max_bytes=limit) as pixels:
-        cache = CachedBatches(index, plan, pixels, resize_px=resize_px, threads=2)
+        cache = CachedBatches(index, plan, pixels, threads=2)
         for _ in range(3):
             assert_same(taken(cache), expected)
         kept = sum(len(batch.ids) for batch in plan[: pixels.num_slots])
@@ -73,10 +82,10 @@ def test_every_pass_gives_what_the_loader_gives(index, tmp_path, resize_px, room
 
 @pytest.mark.parametrize("stops", [(1, 3), (3, 1), (2, 2, 4)])
 def test_passes_that_end_early_decode_no_image_twice(index, tmp_path, stops):
-    plan = planned(index, None)
-    expected = decoded(index, plan, None)
+    plan = planned(index, OWN_SIZE)
+    expected = decoded(index, plan)
     with PixelFile(tmp_path, [batch.num_bytes for batch in plan], max_bytes=10**8) as pixels:
-        cache = CachedBatches(index, plan, pixels, resize_px=None, threads=1)
+        cache = CachedBatches(index, plan, pixels, threads=1)
         for stop in stops:
             assert_same(taken(cache, stop), expected[:stop])
         assert cache.num_decoded == sum(len(batch.ids) for batch in plan[: max(stops)])

@@ -29,6 +29,7 @@ from vgsearch.models.precision import Precision
 from vgsearch.retrieval.descriptor_entry import DATA_FILE, RECORD_FILE
 from vgsearch.retrieval.descriptor_store import DescriptorStore, entry_lock
 from vgsearch.retrieval.extraction import extract_descriptors
+from vgsearch.retrieval.query_methods import DescribedPart
 
 if TYPE_CHECKING:
     from conftest import ToyNetwork, WriteImages
@@ -135,11 +136,13 @@ def test_another_batch_size_reads_and_another_size_extracts(place: Place) -> Non
 def test_missing_and_find_extract_nothing(place: Place) -> None:
     store = place.store()
     part = place.index.subset([3, 1])
-    assert store.missing(MODEL, [place.index, part, place.index], **OPTIONS) == [place.index, part]
+    whole, some = (DescribedPart(index, OPTIONS["eval_config"]) for index in (place.index, part))
+    where = {"device": OPTIONS["device"], "precision": OPTIONS["precision"]}
+    assert store.missing(MODEL, [whole, some, whole], **where) == [whole, some]
     assert store.find(MODEL, place.index, **OPTIONS) is None
     assert not place.root.exists()
     rows = place.describe()
-    assert store.missing(MODEL, [place.index, part], **OPTIONS) == [part]
+    assert store.missing(MODEL, [whole, some], **where) == [some]
     np.testing.assert_array_equal(store.find(MODEL, place.index, **OPTIONS), rows)
     assert place.network.images == NUM_IMAGES
 
@@ -290,7 +293,7 @@ def test_too_little_room_ends_with_the_first_batch(place: Place, monkeypatch: py
     """The disk's answer is made up: a full one cannot be had here."""
     usage = shutil.disk_usage(place.index.root)
     monkeypatch.setattr(shutil, "disk_usage", lambda path: usage._replace(free=4 * 16 * NUM_IMAGES - 1))
-    with pytest.raises(StorageError, match="descriptors of 12 images take .* GB"):
+    with pytest.raises(StorageError, match="12 descriptors take .* GB"):
         place.describe(eval_config=EvalConfig(batch_size=2))
     assert place.network.images == 2
     monkeypatch.setattr(shutil, "disk_usage", lambda path: usage._replace(free=4 * 16 * NUM_IMAGES))

@@ -15,6 +15,7 @@ from vgsearch.cli.options import (
     BatchSize,
     DataRoot,
     Home,
+    ScoredQueryMethod,
     UseStore,
 )
 
@@ -53,6 +54,7 @@ def compare(
         int | None, typer.Option(min=16, help="Shorter side at scoring, for both; default as in each.")
     ] = None,
     batch_size: BatchSize = None,
+    query_method: ScoredQueryMethod = None,
     positive_distance_m: Annotated[
         float | None,
         typer.Option(min=0.01, help="A database image this near is right; default as A trained."),
@@ -81,7 +83,10 @@ def compare(
     console = Console()
     home = home.resolve()
     ns = _recalls_at(n)
-    first, second = (named_model(name, home, resize_px=resize_px, batch_size=batch_size) for name in (a, b))
+    first, second = (
+        named_model(name, home, resize_px=resize_px, batch_size=batch_size, query_method=query_method)
+        for name in (a, b)
+    )
     splits = on or [f"val/{name}" if name else "val" for name in first.spec.data.val_splits]
     if not splits:
         raise ConfigError([f"{first.reference} was imported without data: say on what with --on"])
@@ -154,7 +159,7 @@ def _require_same_question(sides: tuple[ComparedModel, ComparedModel], sets: lis
             raise DataError(
                 "only results on the same queries, scored alike, can be compared, but on "
                 f"{retrieval_set.name} A is scored as {stamps[0]} and B as {stamps[1]} (images, threshold, "
-                "query method, resize): --resize-px sets one size for both"
+                "query method, resize): --resize-px and --query-method set one for both"
             )
 
 

@@ -91,10 +91,10 @@ class ComparedModel:
         return "" if self._store is None else lasting_name(self.model, self._home)
 
     def _score(self, retrieval_set: RetrievalSet) -> Found:
-        parts = [retrieval_set.database, retrieval_set.queries]
+        parts = self.model.parts(retrieval_set.database, retrieval_set.queries)
         missing = parts if self._store is None else self.model.missing(self._store, parts)
         text = f"{self.model.reference}: extracting {retrieval_set.name}"
-        with extraction_bar(self._console, text, sum(len(part) for part in missing)) as advance:
+        with extraction_bar(self._console, text, sum(len(part.index) for part in missing)) as advance:
             try:
                 result = self.model.score(retrieval_set, self._store, self._label, advance)
             except StorageError as error:

@@ -12,7 +12,16 @@ import typer
 from rich.console import Console
 
 from vgsearch.cli.descriptor_table import KEY_SHOWN, entry_blocks, in_words
-from vgsearch.cli.options import DEFAULT_DATA_ROOT, DEFAULT_HOME, DataRoot, Home
+from vgsearch.cli.options import (
+    DEFAULT_DATA_ROOT,
+    DEFAULT_HOME,
+    BatchSize,
+    CropHeight,
+    CropWidth,
+    DataRoot,
+    Home,
+    ScoredQueryMethod,
+)
 from vgsearch.cli.sizes import readable_size
 from vgsearch.errors import RegistryError, StorageError
 
@@ -114,7 +123,10 @@ def warm(
     resize_px: Annotated[
         int | None, typer.Option(min=16, help="Shorter side at scoring; default as in the checkpoint.")
     ] = None,
-    batch_size: Annotated[int | None, typer.Option(min=1, help="Images at once.")] = None,
+    batch_size: BatchSize = None,
+    query_method: ScoredQueryMethod = None,
+    crop_height_px: CropHeight = None,
+    crop_width_px: CropWidth = None,
     home: Home = DEFAULT_HOME,
     data_root: DataRoot = DEFAULT_DATA_ROOT,
 ) -> None:
@@ -129,18 +141,26 @@ def warm(
     home, root = home.resolve(), _root(home)
     store = DescriptorStore(root)
     for reference in models:
-        model = named_model(reference, home, resize_px=resize_px, batch_size=batch_size)
+        model = named_model(
+            reference,
+            home,
+            resize_px=resize_px,
+            batch_size=batch_size,
+            query_method=query_method,
+            crop_height_px=crop_height_px,
+            crop_width_px=crop_width_px,
+        )
         label = lasting_name(model, home)
         for split in on:
             name, folder = find_split(split, model.spec.data, data_root.resolve())
-            parts = index_parts(folder)
+            parts = model.parts(*index_parts(folder))
             missing = model.missing(store, parts)
-            num_images = sum(len(index) for index in missing)
+            num_images = sum(len(part.index) for part in missing)
             if not missing:
                 say(f"{label} on {name}: stored already")
                 continue
             with extraction_bar(console, f"extracting {name}", num_images) as advance:
-                made_bytes = sum(model.describe(store, index, label, advance).nbytes for index in missing)
+                made_bytes = sum(model.describe(store, part, label, advance).nbytes for part in missing)
             say(f"{label} on {name}: {num_images} images described, {readable_size(made_bytes)} stored")
 
 

@@ -13,13 +13,17 @@ from vgsearch.cli.options import (
     DEFAULT_HOME,
     MODEL_HELP,
     BatchSize,
+    CropHeight,
+    CropWidth,
     DataRoot,
     Home,
+    ScoredQueryMethod,
     UseStore,
 )
 
 if TYPE_CHECKING:
     from vgsearch.cli.named_model import NamedModel
+    from vgsearch.config.query_method import QueryMethod
     from vgsearch.data.retrieval_set import RetrievalSet
     from vgsearch.retrieval.descriptor_store import DescriptorStore
     from vgsearch.retrieval.recall import RetrievalResult
@@ -42,9 +46,19 @@ def evaluate(
         int | None, typer.Option(min=16, help="Shorter side at scoring; default as in the checkpoint.")
     ] = None,
     batch_size: BatchSize = None,
+    query_method: ScoredQueryMethod = None,
+    crop_height_px: CropHeight = None,
+    crop_width_px: CropWidth = None,
     positive_distance_m: Annotated[
         float | None, typer.Option(min=0.01, help="A database image this near is right; default as trained.")
     ] = None,
+    distance_curve: Annotated[
+        bool,
+        typer.Option(
+            "--distance-curve",
+            help="Also recall for positives within 1 to 100 m, from the same search; with --save as CSV.",
+        ),
+    ] = False,
     save: Annotated[
         Path | None, typer.Option(help="Folder for the per-query results, one .npz for each split.")
     ] = None,
@@ -68,7 +82,15 @@ def evaluate(
 
     console = Console()
     home = home.resolve()
-    model = named_model(checkpoint, home, resize_px=resize_px, batch_size=batch_size)
+    model = named_model(
+        checkpoint,
+        home,
+        resize_px=resize_px,
+        batch_size=batch_size,
+        query_method=query_method,
+        crop_height_px=crop_height_px,
+        crop_width_px=crop_width_px,
+    )
     distance_m = positive_distance_m or model.spec.data.positive_distance_m
     sets = [
         load_retrieval_set(path, distance_m, name=name)
@@ -81,20 +103,45 @@ def evaluate(
     files: dict[str, bytes] = {}
     for retrieval_set in sets:
         result, is_stored = _score(model, retrieval_set, store, label, console)
-        files[f"{retrieval_set.name.replace('/', '_')}.npz"] = result.to_npz_bytes()
+        stem = retrieval_set.name.replace("/", "_")
+        files[f"{stem}.npz"] = result.to_npz_bytes()
         looks = seal.note(retrieval_set, result.stamp)
         seal.keep(retrieval_set, result)
-        console.print(
-            f"{retrieval_set.name}: {result.summary()}; database {len(retrieval_set.database)}, "
-            f"positives within {distance_m:g} m{'; from stored descriptors' if is_stored else ''}"
-            f"{f'; {looks}' if looks else ''}",
-            markup=False,
-            highlight=False,
-            soft_wrap=True,
-        )
+        facts = [
+            f"{retrieval_set.name}: {result.summary()}",
+            f"database {len(retrieval_set.database)}, positives within {distance_m:g} m",
+            *_query_facts(model.eval_config.query_method, result, is_stored),
+            *([looks] if looks else []),
+        ]
+        console.print("; ".join(facts), markup=False, highlight=False, soft_wrap=True)
+        if distance_curve:
+            files[f"{stem}_distance_curve.csv"] = _show_curve(result, retrieval_set, console)
     if save is not None:
         write_files(save, files)
         console.print(f"per-query results: {save}", markup=False, highlight=False)
+
+
+def _query_facts(method: QueryMethod, result: RetrievalResult, is_stored: bool) -> list[str]:
+    """The method where it is not the plain one, and what describing the queries took."""
+    facts = [] if method == "native" else [f"queries by {method}"]
+    if is_stored:
+        facts.append("from stored descriptors")
+    elif result.query_extraction_s is None:
+        facts.append("queries from stored descriptors")
+    else:
+        facts.append(f"queries described in {result.query_extraction_s:.2f} s")
+    return facts
+
+
+def _show_curve(result: RetrievalResult, retrieval_set: RetrievalSet, console: Console) -> bytes:
+    """Print the table of a curve; returns all of it as CSV."""
+    from vgsearch.reporting.distance_curve import distance_curve_csv, render_distance_curve
+    from vgsearch.retrieval.distance_curve import distance_curve
+
+    assert result.neighbour_ids is not None  # a detailed result has them
+    points = distance_curve(result.neighbour_ids, retrieval_set)
+    console.print(render_distance_curve(retrieval_set.name, points))
+    return distance_curve_csv(points)
 
 
 def _score(
@@ -108,12 +155,11 @@ def _score(
     from vgsearch.cli.named_model import extraction_bar
     from vgsearch.errors import StorageError
 
-    parts = [retrieval_set.database, retrieval_set.queries]
+    parts = model.parts(retrieval_set.database, retrieval_set.queries)
     missing = parts if store is None else model.missing(store, parts)
-    with extraction_bar(
-        console, f"extracting {retrieval_set.name}", sum(len(index) for index in missing)
-    ) as advance:
+    num_images = sum(len(part.index) for part in missing)
+    with extraction_bar(console, f"extracting {retrieval_set.name}", num_images) as advance:
         try:
-            return model.score(retrieval_set, store, label, advance), not missing
+            return model.score(retrieval_set, store, label, advance, detailed=True), not missing
         except StorageError as error:
             raise StorageError(f"{error}; --no-store scores without it") from error

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
@@ -11,21 +11,25 @@ from pathlib import Path
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from pydantic import ValidationError
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from torch import nn
 
 from vgsearch.cli.checkpoints import local_checkpoint
 from vgsearch.cli.store import open_registry
+from vgsearch.config.query_method import QueryMethod
 from vgsearch.config.search import EvalConfig, TrialSpec
 from vgsearch.data.index import ImageIndex
 from vgsearch.data.retrieval_set import RetrievalSet
+from vgsearch.errors import ConfigError
 from vgsearch.models.checkpoint import read_spec
 from vgsearch.models.ensemble import ModelIdentity, load_model, model_identity
 from vgsearch.models.precision import Precision, pick_device, resolve_scoring_precision
 from vgsearch.registry.names import search_of_model
 from vgsearch.registry.references import VersionReference, parse_reference
 from vgsearch.retrieval.descriptor_store import DescriptorStore
+from vgsearch.retrieval.query_methods import DescribedPart, described_parts
 from vgsearch.retrieval.recall import RetrievalResult
 from vgsearch.retrieval.scoring import score_set
 from vgsearch.retrieval.stored_scoring import score_stored
@@ -66,25 +70,23 @@ class NamedModel:
         """Threads that decode images for it."""
         return max(2, split_threads(None, self.device).loader)
 
-    def missing(self, store: DescriptorStore, indexes: Sequence[ImageIndex]) -> list[ImageIndex]:
-        """Those of `indexes` that `store` has no descriptors of."""
-        return store.missing(
-            self.identity,
-            indexes,
-            eval_config=self.eval_config,
-            device=self.device,
-            precision=self.precision,
-        )
+    def parts(self, database: ImageIndex, queries: ImageIndex) -> tuple[DescribedPart, DescribedPart]:
+        """How the images of a split are brought to it; see `described_parts`."""
+        return described_parts(database, queries, self.eval_config, threads=self.loader_threads)
+
+    def missing(self, store: DescriptorStore, parts: Sequence[DescribedPart]) -> list[DescribedPart]:
+        """Those of `parts` that `store` has no descriptors of."""
+        return store.missing(self.identity, parts, device=self.device, precision=self.precision)
 
     def describe(
-        self, store: DescriptorStore, index: ImageIndex, label: str, progress: Callable[[int], None]
+        self, store: DescriptorStore, part: DescribedPart, label: str, progress: Callable[[int], None]
     ) -> NDArray[np.float32]:
-        """Descriptors of `index`, from the store or into it; see `DescriptorStore.describe`."""
+        """Descriptors of one part, from the store or into it; see `DescriptorStore.describe`."""
         return store.describe(
             lambda: self.network,
             self.identity,
-            index,
-            eval_config=self.eval_config,
+            part.index,
+            eval_config=part.eval_config,
             device=self.device,
             precision=self.precision,
             loader_threads=self.loader_threads,
@@ -98,6 +100,8 @@ class NamedModel:
         store: DescriptorStore | None,
         label: str,
         progress: Callable[[int], None],
+        *,
+        detailed: bool = False,
     ) -> RetrievalResult:
         """Score on one split, with or without the store; see `score_stored` and `score_set`."""
         if store is None:
@@ -109,6 +113,7 @@ class NamedModel:
                 precision=self.precision,
                 loader_threads=self.loader_threads,
                 progress=progress,
+                detailed=detailed,
             )
         (result,) = score_stored(
             store,
@@ -121,12 +126,20 @@ class NamedModel:
             loader_threads=self.loader_threads,
             progress=progress,
             label=label,
+            detailed=detailed,
         )
         return result
 
 
 def named_model(
-    reference: str, home: Path, *, resize_px: int | None = None, batch_size: int | None = None
+    reference: str,
+    home: Path,
+    *,
+    resize_px: int | None = None,
+    batch_size: int | None = None,
+    query_method: QueryMethod | None = None,
+    crop_height_px: int | None = None,
+    crop_width_px: int | None = None,
 ) -> NamedModel:
     """Find a model and read what describes it.
 
@@ -135,24 +148,47 @@ def named_model(
         home: absolute.
         resize_px: in place of the checkpoint's own; None keeps it.
         batch_size: likewise.
+        query_method: likewise.
+        crop_height_px: likewise.
+        crop_width_px: likewise.
 
     Raises:
+        ConfigError: one side of a crop is given alone.
         CheckpointError: the folder is missing or damaged.
         RegistryError: the reference names nothing.
     """
     folder = local_checkpoint(reference, home)
     spec = read_spec(folder)
-    changes = {"resize_px": resize_px, "batch_size": batch_size}
+    changes = {
+        "resize_px": resize_px,
+        "batch_size": batch_size,
+        "query_method": query_method,
+        "crop_height_px": crop_height_px,
+        "crop_width_px": crop_width_px,
+    }
     device = pick_device()
     return NamedModel(
         reference=reference,
         folder=folder,
         spec=spec,
         identity=model_identity(folder),
-        eval_config=spec.eval.model_copy(update={k: v for k, v in changes.items() if v is not None}),
+        eval_config=_changed(spec.eval, {k: v for k, v in changes.items() if v is not None}),
         device=device,
         precision=resolve_scoring_precision(spec.trial.precision, device),
     )
+
+
+def _changed(eval_config: EvalConfig, changes: Mapping[str, object]) -> EvalConfig:
+    """With the options in place of the keys that they are named after.
+
+    Raises:
+        ConfigError: they do not go together.
+    """
+    try:
+        return EvalConfig.model_validate({**eval_config.model_dump(), **changes})
+    except ValidationError as error:
+        reason = error.errors()[0]["ctx"]["error"]
+        raise ConfigError([f"--crop-height-px and --crop-width-px go together: {reason}"]) from error
 
 
 def lasting_name(model: NamedModel, home: Path) -> str:

@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from vgsearch.config.query_method import QueryMethod
+
 DEFAULT_HOME = Path("runs")
 DEFAULT_DATA_ROOT = Path("data")
 
@@ -36,6 +38,24 @@ MODEL_HELP = (
     "A checkpoint folder, runs:/ID, models:/NAME@ALIAS or models:/NAME/VERSION; soups and ensembles too."
 )
 BatchSize = Annotated[int | None, typer.Option(min=1, help="Images at once.")]
+ScoredQueryMethod = Annotated[
+    QueryMethod | None,
+    typer.Option(
+        "--query-method",
+        help="How queries are brought to the network and their descriptors to the search; default as in the "
+        "checkpoint. nearest_crop and majority_voting search once for each of five crops.",
+    ),
+]
+CropHeight = Annotated[
+    int | None,
+    typer.Option(
+        "--crop-height-px",
+        min=16,
+        help="Size that the query method aims at, with --crop-width-px; default as the database's images, "
+        "which are brought to just this size where it is given.",
+    ),
+]
+CropWidth = Annotated[int | None, typer.Option("--crop-width-px", min=16, help="See --crop-height-px.")]
 UseStore = Annotated[
     bool,
     typer.Option(

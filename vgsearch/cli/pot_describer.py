@@ -17,6 +17,7 @@ from vgsearch.ensembling.candidates import Candidate
 from vgsearch.models.ensemble import ModelIdentity, load_model, model_identity
 from vgsearch.models.precision import Precision
 from vgsearch.retrieval.descriptor_store import DescriptorStore
+from vgsearch.retrieval.query_methods import described_parts
 from vgsearch.training.threads import split_threads
 
 
@@ -77,16 +78,19 @@ class PotDescriber:
             return opened[0]
 
         described = []
-        for index in (retrieval_set.database, retrieval_set.queries):
+        parts = described_parts(
+            retrieval_set.database, retrieval_set.queries, self._eval_config, threads=self._threads
+        )
+        for part in parts:
             self._bar.reset(
-                self._task, description=f"extracting with {candidate.reference}", total=len(index)
+                self._task, description=f"extracting with {candidate.reference}", total=len(part.index)
             )
             described.append(
                 self._store.describe(
                     network,
                     self._identities[folder],
-                    index,
-                    eval_config=self._eval_config,
+                    part.index,
+                    eval_config=part.eval_config,
                     device=self._device,
                     precision=self._precision,
                     loader_threads=self._threads,

@@ -8,12 +8,13 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Generic, Literal, TypeVar
+from typing import Generic, TypeVar
 
-from pydantic import Field, ValidationError
+from pydantic import ValidationError, field_validator
 
 from vgsearch.config.overrides import apply_override
 from vgsearch.config.problems import Problem, explain, raise_problems
+from vgsearch.config.query_method import QueryMethod, multi_row_refusal
 from vgsearch.config.schema import Shape
 from vgsearch.config.search import EvalConfig
 from vgsearch.config.source import read_text
@@ -27,34 +28,21 @@ from vgsearch.errors import ConfigError
 Model = TypeVar("Model", bound=Strict)
 Check = Callable[[Node, Model], list[Problem]]
 
-QueryMethod = Literal[
-    "native", "single_query", "central_crop", "five_crops", "nearest_crop", "majority_voting"
-]
 
-
-class CombinationEvalConfig(Strict):
+class CombinationEvalConfig(EvalConfig):
     """How images are brought to the models; a key that is left out is as the models were searched."""
 
-    resize_px: int | None = Field(None, ge=16, description="shorter side; null keeps each image's own size")
-    query_method: QueryMethod = "native"
-    batch_size: int = Field(16, ge=1)
+    @field_validator("query_method")
+    @classmethod
+    def _one_row(cls, method: QueryMethod) -> QueryMethod:
+        refusal = multi_row_refusal(method)
+        if refusal is not None:
+            raise ValueError(refusal)
+        return method
 
     def over(self, base: EvalConfig) -> EvalConfig:
-        """`base` with the keys that the file sets.
-
-        Raises:
-            ConfigError: the query method cannot be run.
-        """
-        given = {key: getattr(self, key) for key in self.model_fields_set}
-        method = given.get("query_method", "native")
-        if method != "native":
-            raise ConfigError(
-                [
-                    f"eval.query_method: {method} can be written here but not run: queries are scored native "
-                    "only; --set eval.query_method=native runs it, with other figures than the paper's"
-                ]
-            )
-        return base.model_copy(update=given)
+        """`base` with the keys that the file sets."""
+        return base.model_copy(update={key: getattr(self, key) for key in self.model_fields_set})
 
 
 @dataclass(frozen=True)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, SerializerFunctionWrapHandler, model_serializer, model_validator
 
+from vgsearch.config.query_method import QueryMethod
 from vgsearch.config.strict import Strict
 from vgsearch.config.trial import TrialConfig
 
@@ -51,11 +52,39 @@ class NoData(DataConfig):
 
 
 class EvalConfig(Strict):
-    """How images are brought to the network for scoring."""
+    """How images are brought to the network for scoring.
+
+    `resize_px` holds for database and queries alike, `query_method` for queries alone; see
+    `vgsearch.retrieval.query_methods` for what each does. The crop keys give the size that it aims at;
+    without them it is that of the database's images. Where they are given, the database's images are brought
+    to just that size too, and so are native queries, their aspect ratio not kept.
+    """
 
     resize_px: int | None = Field(None, ge=16, description="shorter side; null keeps each image's own size")
-    query_method: Literal["native"] = "native"
+    query_method: QueryMethod = "native"
+    crop_height_px: int | None = Field(None, ge=16, description="null: as the database's images")
+    crop_width_px: int | None = Field(None, ge=16, description="null: as the database's images")
     batch_size: int = Field(16, ge=1)
+
+    @model_validator(mode="after")
+    def _both_sides_or_none(self) -> Self:
+        if (self.crop_height_px is None) != (self.crop_width_px is None):
+            given, other = "crop_height_px", "crop_width_px"
+            if self.crop_height_px is None:
+                given, other = other, given
+            raise ValueError(
+                f"{given} is set ({getattr(self, given)}) and {other} is not; give both or neither"
+            )
+        return self
+
+    @model_serializer(mode="wrap")
+    def _without_unset_crops(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """An unset crop leaves no trace: files and keys that were written before it existed stay the same."""
+        dumped: dict[str, Any] = handler(self)
+        return {k: v for k, v in dumped.items() if v is not None or k not in _CROP_KEYS}
+
+
+_CROP_KEYS = ("crop_height_px", "crop_width_px")
 
 
 class SamplerConfig(Strict):

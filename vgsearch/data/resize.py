@@ -1,4 +1,4 @@
-"""Resizing for retrieval: the shorter side to a fixed length, the aspect ratio kept."""
+"""Resizing for retrieval: the shorter side to a fixed length, or both sides."""
 
 from __future__ import annotations
 
@@ -21,5 +21,21 @@ def resize_shorter_side(image: Tensor, side_px: int) -> Tensor:
     if shorter == side_px:
         return image
     longer = max(1, int(side_px * longer / shorter))
-    size = (side_px, longer) if height <= width else (longer, side_px)
+    return resize_exactly(image, *((side_px, longer) if height <= width else (longer, side_px)))
+
+
+def resize_exactly(image: Tensor, height_px: int, width_px: int) -> Tensor:
+    """Resize both sides with antialiased bilinear filtering, whatever the aspect ratio.
+
+    Args:
+        image: uint8 (3, h, w).
+        height_px: Height afterwards.
+        width_px: Width afterwards.
+
+    Returns:
+        uint8 (3, height_px, width_px), the image itself if it has that size already.
+    """
+    size = (height_px, width_px)
+    if image.shape[1:] == size:
+        return image
     return functional.interpolate(image[None], size=size, mode="bilinear", antialias=True)[0]

@@ -115,6 +115,24 @@ def queries_with_positive(
     return positive
 
 
+def least_squared_distance(database: ImageIndex, queries: ImageIndex) -> NDArray[np.float64]:
+    """Squared metres from each query to the nearest database image, float64 (q,), as `is_positive` adds up.
+
+    Whether a query has a positive within a distance d, for any d, is whether this is at most d * d.
+    """
+    tree = cKDTree(_points(database))
+    points = _points(queries)
+    # The tree bounds its distances with roundings of its own, so all that may be nearest are judged in full.
+    reach_m = tree.query(points)[0] * (1 + 1e-9)
+    near = tree.query_ball_point(points, reach_m)
+    counts = np.array([len(ids) for ids in near], dtype=np.int64)
+    difference = np.repeat(points, counts, axis=0) - tree.data[np.concatenate(near).astype(np.int64)]
+    squared = difference[:, 0] * difference[:, 0] + difference[:, 1] * difference[:, 1]
+    starts = np.concatenate([[0], np.cumsum(counts)[:-1]])
+    least: NDArray[np.float64] = np.minimum.reduceat(squared, starts)
+    return least
+
+
 def nearest_distance_m(database: ImageIndex, queries: ImageIndex) -> NDArray[np.float64]:
     """Distance from each query to the nearest database image, float64 (q,)."""
     distance_m: NDArray[np.float64] = cKDTree(_points(database)).query(_points(queries))[0]

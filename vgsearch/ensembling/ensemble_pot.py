@@ -136,7 +136,7 @@ def _common_eval(candidates: Sequence[Candidate], file: EnsembleFile) -> EvalCon
     first = candidates[0]
     given = set() if file.eval is None else file.eval.model_fields_set
     eval_config = first.spec.eval if file.eval is None else file.eval.over(first.spec.eval)
-    for key in ("resize_px", "query_method"):
+    for key in ("resize_px", "query_method", "crop_height_px", "crop_width_px"):
         for other in candidates:
             ours, theirs = getattr(first.spec.eval, key), getattr(other.spec.eval, key)
             if ours != theirs and key not in given:

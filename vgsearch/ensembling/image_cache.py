@@ -34,7 +34,6 @@ class CachedBatches:
         plan: Sequence[PlannedBatch],
         pixels: PixelFile,
         *,
-        resize_px: int | None,
         threads: int,
         pin_memory: bool = False,
     ) -> None:
@@ -44,14 +43,12 @@ class CachedBatches:
             index: The images.
             plan: Batches of equal size each, as `plan_batches` makes them, in any order.
             pixels: Room, with one slot of `num_bytes` for each batch.
-            resize_px: Shorter side, or None for the images' own sizes.
             threads: Threads that decode or read.
             pin_memory: Whether batches go to a GPU.
         """
         self._index = index
         self._plan = plan
         self._pixels = pixels
-        self._resize_px = resize_px
         self._threads = threads
         self._pin_memory = pin_memory
         self._num_kept = 0
@@ -76,7 +73,6 @@ class CachedBatches:
         decoding = load_batches(
             self._index,
             self._plan[kept:],
-            resize_px=self._resize_px,
             threads=self._threads,
             pin_memory=self._pin_memory,
         )
@@ -93,10 +89,9 @@ class _Room:
     """A batch under way; one item, since a slot is copied as a whole."""
 
     def __init__(self, number: int, batch: PlannedBatch, pin_memory: bool) -> None:
-        shape = (len(batch.ids), batch.height_px, batch.width_px, 3)
         self.number = number
         self.ids: NDArray[np.int64] = batch.ids
-        self.pixels: Tensor = torch.empty(shape, dtype=torch.uint8, pin_memory=pin_memory)
+        self.pixels: Tensor = torch.empty(batch.shape, dtype=torch.uint8, pin_memory=pin_memory)
 
     def __len__(self) -> int:
         return 1

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
+from vgsearch.config.query_method import require_one_row
 from vgsearch.config.search import DataConfig, EvalConfig
 from vgsearch.config.soup import SoupFile
 from vgsearch.data.retrieval_set import RetrievalSet
@@ -81,6 +82,7 @@ def find_ingredients(registry: Registry, settings: SoupFile) -> Shelf:
         RegistryError: A search or a version is unknown, or nothing is recorded.
         CheckpointError: A checkpoint is damaged.
         DataError: Candidates were scored on different data, or the data is not on this machine.
+        ConfigError: They were searched with several descriptors a query.
     """
     searches = list(settings.searches) or [latest_search(registry)]
     found = gather_candidates(registry, searches)
@@ -96,13 +98,15 @@ def find_ingredients(registry: Registry, settings: SoupFile) -> Shelf:
     kept, others = same_architecture(found, wanted)
     same_data(kept)
     base = kept[0].spec.eval
+    eval_config = base if settings.eval is None else settings.eval.over(base)
+    require_one_row(eval_config.query_method, kept[0].reference)
     return Shelf(
         search=searches[0],
         candidates=tuple(kept),
         others=tuple(others),
         champion=champion if champion in kept else None,
         data=data_here(kept),
-        eval_config=base if settings.eval is None else settings.eval.over(base),
+        eval_config=eval_config,
     )
 
 

@@ -21,7 +21,7 @@ from vgsearch.ensembling.pixel_file import PixelFile
 from vgsearch.ensembling.val_plan import plan_val
 from vgsearch.models.precision import Precision, autocast
 from vgsearch.retrieval.device_feed import DescriptorReturn, on_device
-from vgsearch.retrieval.extraction import evaluating
+from vgsearch.retrieval.extraction import describe_images, evaluating
 from vgsearch.retrieval.recall import RetrievalResult
 from vgsearch.retrieval.scoring import score_descriptors
 
@@ -111,7 +111,6 @@ class ValPass:
             self._plan.index,
             self._plan.steps,
             self._pixels,
-            resize_px=eval_config.resize_px,
             threads=threads,
             pin_memory=device.type == "cuda",
         )
@@ -153,7 +152,7 @@ class ValPass:
         ):
             for batch in on_device(batches, self._device):
                 with torch.inference_mode():
-                    described = network(batch.images)
+                    described = describe_images(network, batch.images, batch.num_views)
                 for ids, rows in returning.send(batch.ids, described):
                     self._count(gathered.put(ids, rows))
                 is_due = due <= gathered.count < len(self._plan)

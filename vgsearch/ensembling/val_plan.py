@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from vgsearch.config.search import EvalConfig
+from vgsearch.data.framing import Framing
 from vgsearch.data.index import ImageIndex
 from vgsearch.data.retrieval_set import RetrievalSet
 from vgsearch.ensembling.positives import Positives, find_positives
 from vgsearch.retrieval.batch_plan import PlannedBatch, plan_batches
 from vgsearch.retrieval.image_loader import network_sizes
+from vgsearch.retrieval.query_methods import DescribedPart, described_parts, framing_of
 
 
 @dataclass(frozen=True, eq=False)
@@ -71,30 +73,37 @@ def plan_val(sets: Mapping[str, RetrievalSet], eval_config: EvalConfig, *, threa
 
     Args:
         sets: By split name, at least one.
-        eval_config: `resize_px` and `batch_size`.
+        eval_config: Of a method with one descriptor a query.
         threads: Threads that read the images' headers.
 
     Raises:
         ImageError: A header cannot be read.
+        DataError: The query method has no target; see `query_config`.
     """
-    parts: dict[str, tuple[int, ImageIndex, list[PlannedBatch]]] = {}
+    parts: dict[tuple[str, Framing], tuple[int, ImageIndex, list[PlannedBatch]]] = {}
     num_images = 0
 
-    def part(index: ImageIndex) -> tuple[int, ImageIndex, list[PlannedBatch]]:
+    def planned_part(part: DescribedPart) -> tuple[int, ImageIndex, list[PlannedBatch]]:
         nonlocal num_images
-        if index.fingerprint not in parts:
-            sizes_px = network_sizes(index, eval_config.resize_px, threads)
-            parts[index.fingerprint] = num_images, index, list(plan_batches(sizes_px, eval_config.batch_size))
-            num_images += len(index)
-        return parts[index.fingerprint]
+        framing = framing_of(part.eval_config)
+        key = part.index.fingerprint, framing
+        if key not in parts:
+            sizes_px = network_sizes(part.index, framing, threads)
+            batches = list(plan_batches(sizes_px, eval_config.batch_size, framing))
+            parts[key] = num_images, part.index, batches
+            num_images += len(part.index)
+        return parts[key]
 
     steps: list[PlannedBatch] = []
     planned: dict[str, PlannedSet] = {}
     waiting: dict[int, dict[int, PlannedBatch]] = {}  # by first row of a part, then by batch number
     described: set[int] = set()
     for split, retrieval_set in sets.items():
-        first_database, _, database = part(retrieval_set.database)
-        first_query, _, queries = part(retrieval_set.queries)
+        of_database, of_queries = described_parts(
+            retrieval_set.database, retrieval_set.queries, eval_config, threads=threads
+        )
+        first_database, _, database = planned_part(of_database)
+        first_query, _, queries = planned_part(of_queries)
         positives = find_positives(retrieval_set)
         planned[split] = PlannedSet(retrieval_set, positives, first_database, first_query)
         batch_of = np.empty(len(retrieval_set.database), dtype=np.int64)
@@ -114,7 +123,7 @@ def plan_val(sets: Mapping[str, RetrievalSet], eval_config: EvalConfig, *, threa
 
 
 def _moved(batch: PlannedBatch, first: int) -> PlannedBatch:
-    return PlannedBatch(batch.ids + first, batch.height_px, batch.width_px)
+    return replace(batch, ids=batch.ids + first)
 
 
 def _joined(indexes: list[ImageIndex]) -> ImageIndex:

@@ -10,6 +10,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from vgsearch.models.view_mean import mean_of_views
+
 Fusion = Literal["mean", "concat", "similarity"]
 
 WEIGHT_SUM_TOLERANCE = 1e-6
@@ -53,11 +55,13 @@ class EnsembleNetwork(nn.Module):
         lengths = [getattr(member, "descriptor_dim", None) for member in members]
         self.descriptor_dim: int | None = fused_length(lengths, fusion)
 
-    def forward(self, images: Tensor) -> Tensor:
+    def forward(self, images: Tensor, num_views: int = 1) -> Tensor:
         """Describe images.
 
         Args:
-            images: Tensor with shape (b, 3, h, w): uint8, or floating in [0, 1].
+            images: Tensor with shape (b * num_views, 3, h, w): uint8, or floating in [0, 1].
+            num_views: Views of one photo, which stand together: each member takes the mean of its descriptors
+                of them, as it would alone, before these are fused.
 
         Returns:
             float32 tensor with shape (b, d) and L2 norm 1.
@@ -65,7 +69,8 @@ class EnsembleNetwork(nn.Module):
         Raises:
             ValueError: `mean` over descriptors of different lengths.
         """
-        return fuse([member(images) for member in self.members], self.fusion, self.weights)
+        described = [mean_of_views(member(images), num_views) for member in self.members]
+        return fuse(described, self.fusion, self.weights)
 
 
 def fuse(descriptors: Sequence[Tensor], fusion: Fusion, weights: Sequence[float]) -> Tensor:

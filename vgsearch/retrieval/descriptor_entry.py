@@ -36,7 +36,7 @@ class EntryRecord:
     Attributes:
         name: of the entry's key.
         key: the key's fields, to be read by people.
-        num_images: rows n.
+        num_images: rows n; an image may have several.
         dim: columns d.
         header_bytes: where the rows begin in `descriptors.npy`.
         checksum: of the whole of `descriptors.npy`, see `checksum_of_file`.
@@ -129,16 +129,16 @@ def read_record(folder: Path) -> EntryRecord:
     return record
 
 
-def check_entry(folder: Path, num_images: int) -> EntryRecord:
+def check_entry(folder: Path, num_rows: int) -> EntryRecord:
     """Read an entry's record and all of its data once.
 
     Raises:
         FileNotFoundError: there is no such entry.
-        DamagedEntryError: the data is cut short, altered, or of another number of images.
+        DamagedEntryError: the data is cut short, altered, or of another number of rows.
     """
     record = read_record(folder)
-    if record.num_images != num_images:
-        raise DamagedEntryError(f"it has {record.num_images} rows for {num_images} images")
+    if record.num_images != num_rows:
+        raise DamagedEntryError(f"it has {record.num_images} rows instead of {num_rows}")
     data = folder / DATA_FILE
     try:
         size_bytes = data.stat().st_size

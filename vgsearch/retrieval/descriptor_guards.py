@@ -57,7 +57,7 @@ def require_unchanged(index: ImageIndex, before: NDArray[np.int64], after: NDArr
 
 
 @contextmanager
-def reserving_room(network: nn.Module, root: Path, num_images: int) -> Iterator[None]:
+def reserving_room(network: nn.Module, root: Path, num_rows: int) -> Iterator[None]:
     """End with the first batch, and not after hours, where the disk has no room for the result.
 
     How long a descriptor is shows when the network gives the first one.
@@ -68,11 +68,11 @@ def reserving_room(network: nn.Module, root: Path, num_images: int) -> Iterator[
 
     def check(module: nn.Module, inputs: Any, output: Tensor) -> None:
         handle.remove()
-        needed_bytes = 4 * num_images * output.shape[1]
+        needed_bytes = 4 * num_rows * output.shape[1]
         free_bytes = shutil.disk_usage(root).free
         if needed_bytes > free_bytes:
             raise StorageError(
-                f"{root}: descriptors of {num_images} images take {needed_bytes / 1e9:.3g} GB, but "
+                f"{root}: {num_rows} descriptors take {needed_bytes / 1e9:.3g} GB, but "
                 f"{free_bytes / 1e9:.3g} GB are free; free some space (vgsearch descriptors rm) or choose "
                 "another home"
             )

@@ -9,6 +9,7 @@ more under the lock, and only then is it made anew.
 from __future__ import annotations
 
 import sys
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -36,6 +37,7 @@ from vgsearch.retrieval.descriptor_guards import image_states, require_unchanged
 from vgsearch.retrieval.descriptor_key import DescriptorKey, ModelIdentityLike, descriptor_key, images_key
 from vgsearch.retrieval.descriptor_map import map_rows
 from vgsearch.retrieval.extraction import extract_descriptors
+from vgsearch.retrieval.query_methods import DescribedPart, rows_per_image
 
 NetworkSource = nn.Module | Callable[[], nn.Module]
 
@@ -101,31 +103,30 @@ class DescriptorStore:
         """What is stored, as `describe` returns it; None where nothing sound is. Extracts nothing."""
         key = self.key(identity, index, eval_config=eval_config, device=device, precision=precision)
         try:
-            return self._open(key.name, len(index))
+            return self._open(key.name, rows_per_image(eval_config) * len(index))
         except (FileNotFoundError, DamagedEntryError):
             return None
 
     def missing(
         self,
         identity: ModelIdentityLike,
-        indexes: Sequence[ImageIndex],
+        parts: Sequence[DescribedPart],
         *,
-        eval_config: EvalConfig,
         device: torch.device,
         precision: Precision,
-    ) -> list[ImageIndex]:
-        """Those of `indexes` that `describe` would extract, each once."""
+    ) -> list[DescribedPart]:
+        """Those of `parts` that `describe` would extract, each once."""
         names: set[str] = set()
         missing = []
-        for index in indexes:
+        for part in parts:
+            index, eval_config = part.index, part.eval_config
             key = self.key(identity, index, eval_config=eval_config, device=device, precision=precision)
-            if key.name not in names:
-                names.add(key.name)
-                found = self.find(
-                    identity, index, eval_config=eval_config, device=device, precision=precision
-                )
-                if found is None:
-                    missing.append(index)
+            if key.name in names:
+                continue
+            names.add(key.name)
+            found = self.find(identity, index, eval_config=eval_config, device=device, precision=precision)
+            if found is None:
+                missing.append(part)
         return missing
 
     def describe(
@@ -139,6 +140,7 @@ class DescriptorStore:
         precision: Precision,
         loader_threads: int = 2,
         progress: Callable[[int], None] | None = None,
+        timing: Callable[[float], None] | None = None,
         label: str = "",
     ) -> NDArray[np.float32]:
         """Describe every image of `index`, from the store if it has them.
@@ -147,15 +149,17 @@ class DescriptorStore:
             network_or_factory: the network on `device`, or what gives it, called only to extract.
             identity: of that network.
             index: n images, at least one.
-            eval_config: see `extract_descriptors`; its batch size is no part of the key.
+            eval_config: of these very images, see `extract_descriptors`; its batch size is no part of the
+                key.
             device: where the network is, or was when it extracted: see `descriptor_key`.
             precision: see `extract_descriptors`.
             loader_threads: see `extract_descriptors`.
             progress: called with the number of images just extracted; never for what is stored.
+            timing: called with the seconds that extraction took; never for what is stored.
             label: what people call the network, for `vgsearch descriptors ls`.
 
         Returns:
-            float32 (n, d), read-only, mapped from the file, rows of norm 1 in index order.
+            float32 (n * rows_per_image, d), read-only, mapped from the file, rows of norm 1 in index order.
 
         Raises:
             StorageError: the disk is full or cannot be written; nothing is left half-written.
@@ -164,14 +168,15 @@ class DescriptorStore:
             DivergedError: as `extract_descriptors`; nothing is stored then.
         """
         key = self.key(identity, index, eval_config=eval_config, device=device, precision=precision)
+        num_rows = rows_per_image(eval_config) * len(index)
         try:
-            return self._open(key.name, len(index))
+            return self._open(key.name, num_rows)
         except (FileNotFoundError, DamagedEntryError):
             pass
         with self._lock(key.name, index):
             # Another process may have made it meanwhile.
             try:
-                return self._open(key.name, len(index))
+                return self._open(key.name, num_rows)
             except FileNotFoundError:
                 pass
             except DamagedEntryError as damage:
@@ -180,7 +185,8 @@ class DescriptorStore:
             network = (
                 network_or_factory if isinstance(network_or_factory, nn.Module) else network_or_factory()
             )
-            with reserving_room(network, self.root, len(index)):
+            start_s = time.perf_counter()
+            with reserving_room(network, self.root, num_rows):
                 rows = extract_descriptors(
                     network,
                     index,
@@ -190,12 +196,15 @@ class DescriptorStore:
                     loader_threads=loader_threads,
                     progress=progress,
                 )
+            spent_s = time.perf_counter() - start_s
             require_unchanged(index, before, image_states(index, loader_threads))
             record = write_entry(self.root / key.name, key, rows, model=label, images=str(index.root))
             self._checked[key.name] = (self._signature(key.name), record)
-            return self._open(key.name, len(index))
+            if timing is not None:
+                timing(spent_s)
+            return self._open(key.name, num_rows)
 
-    def _open(self, name: str, num_images: int) -> np.memmap[Any, np.dtype[np.float32]]:
+    def _open(self, name: str, num_rows: int) -> np.memmap[Any, np.dtype[np.float32]]:
         """Map an entry, checking it if this file has not been checked yet.
 
         Raises:
@@ -212,7 +221,7 @@ class DescriptorStore:
         checked = self._checked.get(name)
         if checked is None or checked[0] != signature:
             self._maps.pop(name, None)
-            checked = self._checked[name] = (signature, check_entry(folder, num_images))
+            checked = self._checked[name] = (signature, check_entry(folder, num_rows))
         rows = self._maps.get(name)
         if rows is None:
             record = checked[1]

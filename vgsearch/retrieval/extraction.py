@@ -4,19 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
+from typing import cast
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import nn
+from torch import Tensor, nn
 
 from vgsearch.config.search import EvalConfig
 from vgsearch.data.index import ImageIndex
 from vgsearch.errors import DataError, DivergedError
+from vgsearch.models.ensemble_network import EnsembleNetwork
 from vgsearch.models.precision import Precision, autocast
+from vgsearch.models.view_mean import mean_of_views
 from vgsearch.retrieval.batch_plan import plan_batches
 from vgsearch.retrieval.device_feed import DescriptorReturn, on_device
 from vgsearch.retrieval.image_loader import load_batches, network_sizes
+from vgsearch.retrieval.query_methods import framing_of, rows_per_image
 
 
 def extract_descriptors(
@@ -35,15 +39,16 @@ def extract_descriptors(
         network: maps uint8 (b, 3, h, w) to float (b, d) of norm 1; on `device` already. It runs in eval
             mode and every module is left in the mode it was in.
         index: n images, at least one, of any sizes.
-        eval_config: `resize_px` (shorter side, null keeps sizes) and `batch_size`.
+        eval_config: how these very images are brought to the network, as `query_methods` decides it for
+            database and queries; any target is decided.
         device: where the network is.
         precision: autocast's number format.
         loader_threads: decoding threads.
         progress: called with the number of images just finished.
 
     Returns:
-        float32 (n, d), C-contiguous, rows of norm 1 in index order. A row depends on its image alone, up to
-        the rounding of `precision`.
+        float32 (n * rows_per_image, d), C-contiguous, rows of norm 1 in index order, those of one image
+        together. A row depends on its image alone, up to the rounding of `precision`.
 
     Raises:
         ImageError: an image cannot be read; the message names it.
@@ -52,21 +57,22 @@ def extract_descriptors(
     """
     if len(index) == 0:
         raise DataError(f"an index of at least one image is needed to describe it, got none in {index.root}")
-    sizes_px = network_sizes(index, eval_config.resize_px, loader_threads)
+    framing = framing_of(eval_config)
+    num_rows = rows_per_image(eval_config)
+    sizes_px = network_sizes(index, framing, loader_threads)
     batches = load_batches(
         index,
-        list(plan_batches(sizes_px, eval_config.batch_size)),
-        resize_px=eval_config.resize_px,
+        list(plan_batches(sizes_px, eval_config.batch_size, framing)),
         threads=loader_threads,
         pin_memory=device.type == "cuda",
     )
-    gathered = _Gathered(index, precision, progress)
+    gathered = _Gathered(index, num_rows, precision, progress)
     returning = DescriptorReturn(device)
     # Autocast encloses the loop: it keeps its half-precision copies of the weights until it is left.
     with closing(batches), evaluating(network), autocast(precision, device):
         for batch in on_device(batches, device):
             with torch.inference_mode():
-                described = network(batch.images)
+                described = describe_images(network, batch.images, framing.num_views // num_rows)
             for ids, rows in returning.send(batch.ids, described):
                 gathered.put(ids, rows)
         for ids, rows in returning.rest():
@@ -74,29 +80,49 @@ def extract_descriptors(
     return gathered.descriptors
 
 
+def describe_images(network: nn.Module, images: Tensor, num_views: int) -> Tensor:
+    """Describe pictures; views of one photo become one row, each member of an ensemble taking its own mean.
+
+    Args:
+        network: as of `extract_descriptors`.
+        images: uint8 (b * num_views, 3, h, w), the views of one photo together.
+        num_views: views that become one row.
+
+    Returns:
+        float (b, d), rows of norm 1.
+    """
+    if num_views == 1:
+        return cast(Tensor, network(images))
+    if isinstance(network, EnsembleNetwork):
+        return cast(Tensor, network(images, num_views))
+    return mean_of_views(network(images), num_views)
+
+
 class _Gathered:
     """The matrix under way; its width is known with the first batch."""
 
     def __init__(
-        self, index: ImageIndex, precision: Precision, progress: Callable[[int], None] | None
+        self, index: ImageIndex, num_rows: int, precision: Precision, progress: Callable[[int], None] | None
     ) -> None:
         self.descriptors: NDArray[np.float32] = np.empty((0, 0), dtype=np.float32)
         self._index = index
+        self._num_rows = num_rows
         self._precision = precision
         self._progress = progress
 
     def put(self, ids: NDArray[np.int64], rows: NDArray[np.float32]) -> None:
-        """Store rows, float32 (b, d), at `ids`; `DivergedError` if one is not finite."""
+        """Store the rows of images `ids`, float32 (b * rows, d); `DivergedError` if one is not finite."""
         finite = np.isfinite(rows).all(axis=1)
         if not finite.all():
-            image = self._index.absolute(int(ids[np.argmin(finite)]))
+            image = self._index.absolute(int(ids[np.argmin(finite) // self._num_rows]))
             raise DivergedError(
                 f"descriptors must be finite, but the network gives NaN or infinity for {image} "
                 f"(precision={self._precision.name}); its weights diverged, or try precision: fp32"
             )
         if self.descriptors.size == 0:
-            self.descriptors = np.empty((len(self._index), rows.shape[1]), dtype=np.float32)
-        self.descriptors[ids] = rows
+            shape = (self._num_rows * len(self._index), rows.shape[1])
+            self.descriptors = np.empty(shape, dtype=np.float32)
+        self.descriptors.reshape(len(self._index), -1)[ids] = rows.reshape(len(ids), -1)
         if self._progress is not None:
             self._progress(len(ids))
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import math
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -13,9 +12,9 @@ import torch
 from numpy.typing import NDArray
 
 from vgsearch.data.decode import image_size, read_image
+from vgsearch.data.framing import Framing
 from vgsearch.data.index import ImageIndex
 from vgsearch.data.prefetch import Prefetcher
-from vgsearch.data.resize import resize_shorter_side
 from vgsearch.errors import ImageError
 from vgsearch.retrieval.batch_plan import PlannedBatch
 
@@ -24,39 +23,47 @@ PREFETCH_BYTES = 512 * 2**20
 
 @dataclass(frozen=True)
 class LoadedBatch:
-    """Decoded images: positions in the index, int64 (b,), and pixels, uint8 (b, 3, h, w) in channels_last."""
+    """Decoded images.
+
+    Attributes:
+        ids: positions in the index, int64 (b,).
+        images: uint8 (b * views, 3, h, w) in channels_last, the views of one image together.
+    """
 
     ids: NDArray[np.int64]
     images: torch.Tensor
 
+    @property
+    def num_views(self) -> int:
+        """Pictures an image."""
+        return len(self.images) // len(self.ids)
 
-def network_sizes(index: ImageIndex, resize_px: int | None, threads: int) -> NDArray[np.int64]:
+
+def network_sizes(index: ImageIndex, framing: Framing, threads: int) -> NDArray[np.int64]:
     """Height and width at which each image will reach the network, int64 (n, 2), from the headers alone.
+
+    Raises:
+        ImageError: the first file, in index order, whose header cannot be read.
+    """
+    sizes = [framing.size_px(*size) for size in file_sizes(index, threads)]
+    return np.array(sizes, dtype=np.int64).reshape(-1, 2)
+
+
+def file_sizes(index: ImageIndex, threads: int) -> list[tuple[int, int]]:
+    """Height and width of each file, from the headers alone.
 
     Raises:
         ImageError: the first file, in index order, whose header cannot be read.
     """
     paths = [index.absolute(i) for i in range(len(index))]
     with ThreadPoolExecutor(threads, thread_name_prefix="vgsearch-header") as pool:
-        sizes = list(pool.map(image_size, paths))
-    return np.array([resized_size(*size, resize_px) for size in sizes], dtype=np.int64).reshape(-1, 2)
-
-
-@functools.lru_cache(maxsize=4096)
-def resized_size(height_px: int, width_px: int, resize_px: int | None) -> tuple[int, int]:
-    """What `resize_shorter_side` makes of a size; asked of itself, on a tensor without storage."""
-    if resize_px is None:
-        return height_px, width_px
-    bare = torch.empty((3, height_px, width_px), dtype=torch.uint8, device="meta")
-    _, height_px, width_px = resize_shorter_side(bare, resize_px).shape
-    return height_px, width_px
+        return list(pool.map(image_size, paths))
 
 
 def load_batches(
     index: ImageIndex,
     plan: Sequence[PlannedBatch],
     *,
-    resize_px: int | None,
     threads: int,
     pin_memory: bool = False,
 ) -> Prefetcher[_Filling, None, LoadedBatch]:
@@ -68,7 +75,7 @@ def load_batches(
     # Enough batches ahead for every thread to have an image, also where nearly every image has its own size.
     ahead = 2 + math.ceil(threads * len(plan) / max(1, num_images))
     most = PREFETCH_BYTES // max((batch.num_bytes for batch in plan), default=1)
-    source = _Decoding(index, plan, resize_px, pin_memory)
+    source = _Decoding(index, plan, pin_memory)
     return Prefetcher(source, len(plan), threads=threads, ahead=min(ahead, max(2, most)))
 
 
@@ -76,9 +83,9 @@ class _Filling:
     """A batch under way: room for its pixels, laid out as files hold them, so that a decoder only copies."""
 
     def __init__(self, planned: PlannedBatch, pin_memory: bool) -> None:
-        shape = (len(planned.ids), planned.height_px, planned.width_px, 3)
         self.ids = planned.ids
-        self.pixels = torch.empty(shape, dtype=torch.uint8, pin_memory=pin_memory)
+        self.framing = planned.framing
+        self.pixels = torch.empty(planned.shape, dtype=torch.uint8, pin_memory=pin_memory)
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -90,7 +97,6 @@ class _Decoding:
 
     index: ImageIndex
     batches: Sequence[PlannedBatch]
-    resize_px: int | None
     pin_memory: bool
 
     def plan(self, number: int) -> _Filling:
@@ -98,16 +104,16 @@ class _Decoding:
 
     def load(self, plan: _Filling, position: int) -> None:
         path = self.index.absolute(int(plan.ids[position]))
-        image = read_image(path)
-        if self.resize_px is not None:
-            image = resize_shorter_side(image, self.resize_px)
-        pixels, room = image.permute(1, 2, 0), plan.pixels[position]
-        if pixels.shape != room.shape:
-            raise ImageError(
-                f"{path}: decodes to {pixels.shape[1]} x {pixels.shape[0]} pixels, but its header promised "
-                f"{room.shape[1]} x {room.shape[0]}; it was changed meanwhile, run again"
-            )
-        room.copy_(pixels)
+        views = plan.framing.views(read_image(path))
+        first = position * plan.framing.num_views
+        for view, room in zip(views, plan.pixels[first : first + len(views)], strict=True):
+            pixels = view.permute(1, 2, 0)
+            if pixels.shape != room.shape:
+                raise ImageError(
+                    f"{path}: decodes to {pixels.shape[1]} x {pixels.shape[0]} pixels, but its header "
+                    f"promised {room.shape[1]} x {room.shape[0]}; it was changed meanwhile, run again"
+                )
+            room.copy_(pixels)
 
     def collate(self, plan: _Filling, items: list[None]) -> LoadedBatch:
         return LoadedBatch(plan.ids, plan.pixels.permute(0, 3, 1, 2))

@@ -103,11 +103,19 @@ def _candidates(
     return blocked_search.search(database, queries, count, device)
 
 
-def _sorted_exactly(
-    database: NDArray[np.float32], queries: NDArray[np.float32], candidates: NDArray[np.int64]
-) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-    """Candidates sorted by (float64 squared distance, id), with those distances; both (q, c)."""
-    ids = np.sort(candidates, axis=1)
+def squared_distances(
+    database: NDArray[np.float32], queries: NDArray[np.float32], ids: NDArray[np.int64]
+) -> NDArray[np.float64]:
+    """Squared Euclidean distance from each query to its own rows of the database, in float64.
+
+    Args:
+        database: float32 (n, d).
+        queries: float32 (q, d).
+        ids: rows, int64 (q, k); a negative one is at infinity.
+
+    Returns:
+        float64 (q, k).
+    """
     distances = np.empty(ids.shape, dtype=np.float64)
     step = max(1, _BLOCK_BYTES // (8 * ids.shape[1] * database.shape[1] + 1))
     for start in range(0, len(queries), step):
@@ -115,6 +123,16 @@ def _sorted_exactly(
         difference = database[ids[block]].astype(np.float64)
         difference -= queries[block, None, :]
         distances[block] = np.square(difference, out=difference).sum(axis=2)
+    distances[ids < 0] = np.inf
+    return distances
+
+
+def _sorted_exactly(
+    database: NDArray[np.float32], queries: NDArray[np.float32], candidates: NDArray[np.int64]
+) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    """Candidates sorted by (float64 squared distance, id), with those distances; both (q, c)."""
+    ids = np.sort(candidates, axis=1)
+    distances = squared_distances(database, queries, ids)
     # The ids ascend, so a stable sort by distance leaves equal distances in id order.
     order = np.argsort(distances, axis=1, kind="stable")
     return np.take_along_axis(ids, order, axis=1), np.take_along_axis(distances, order, axis=1)

@@ -78,6 +78,10 @@ class RetrievalResult:
             the same stamp may be compared.
         depth: how many neighbours were judged; recall beyond it is unknown.
         query_utm_m: float64 (q, 2), east and north of the queries in metres, or None where they are unknown.
+        query_extraction_s: seconds that describing the queries took, decoding included; None where they were
+            described already, or nobody asked.
+        neighbour_ids: int64 (q, depth), rows of the database, nearest first, -1 where there are no more; None
+            where nobody asked.
 
     Raises:
         ValueError: a rank outside -1..depth-1, no queries, or arrays that do not fit each other.
@@ -89,6 +93,8 @@ class RetrievalResult:
     stamp: str
     depth: int = DEPTH
     query_utm_m: NDArray[np.float64] | None = None
+    query_extraction_s: float | None = None
+    neighbour_ids: NDArray[np.int64] | None = None
 
     def __post_init__(self) -> None:
         ranks = np.array(self.first_hit_rank, dtype=np.int32)
@@ -106,6 +112,14 @@ class RetrievalResult:
                 raise ValueError(f"query_utm_m must be ({len(ranks)}, 2), got {utm_m.shape}")
             utm_m.setflags(write=False)
             object.__setattr__(self, "query_utm_m", utm_m)
+        if self.neighbour_ids is not None:
+            ids = np.array(self.neighbour_ids, dtype=np.int64)
+            if ids.shape != (len(ranks), self.depth):
+                raise ValueError(f"neighbour_ids must be ({len(ranks)}, {self.depth}), got {ids.shape}")
+            ids.setflags(write=False)
+            object.__setattr__(self, "neighbour_ids", ids)
+        if self.query_extraction_s is not None and not 0 <= self.query_extraction_s < math.inf:
+            raise ValueError(f"query_extraction_s must be 0 or more, got {self.query_extraction_s}")
 
     @property
     def num_queries(self) -> int:
@@ -148,6 +162,10 @@ class RetrievalResult:
         }
         if self.query_utm_m is not None:
             arrays["query_utm_m"] = self.query_utm_m
+        if self.query_extraction_s is not None:
+            arrays["query_extraction_s"] = np.array(self.query_extraction_s, dtype=np.float64)
+        if self.neighbour_ids is not None:
+            arrays["neighbour_ids"] = self.neighbour_ids
         return npz_bytes(arrays)
 
     @classmethod
@@ -158,6 +176,7 @@ class RetrievalResult:
             DataError: the file is missing or damaged, or does not hold a result.
         """
         arrays = read_npz(source)
+        seconds = arrays.get("query_extraction_s")
         try:
             return cls(
                 set_name=str(arrays["set_name"].item()),
@@ -166,6 +185,8 @@ class RetrievalResult:
                 stamp=str(arrays["stamp"].item()),
                 depth=int(arrays["depth"]),
                 query_utm_m=arrays.get("query_utm_m"),
+                query_extraction_s=None if seconds is None else float(seconds),
+                neighbour_ids=arrays.get("neighbour_ids"),
             )
         except (KeyError, ValueError, TypeError) as error:
             named = str(source) if isinstance(source, Path) else f"{len(source)} bytes"

@@ -12,10 +12,11 @@ from torch import nn
 
 from vgsearch.config.search import EvalConfig
 from vgsearch.data.decode import image_size, read_image
+from vgsearch.data.framing import Framing
 from vgsearch.data.index import ImageIndex
-from vgsearch.data.resize import resize_shorter_side
 from vgsearch.models.precision import Precision, autocast
-from vgsearch.retrieval.extraction import evaluating
+from vgsearch.retrieval.extraction import describe_images, evaluating
+from vgsearch.retrieval.query_methods import framing_of, rows_per_image
 
 BYTES_PER_VALUE = 4
 """A descriptor is stored in float32."""
@@ -39,7 +40,7 @@ def measure_query_ms(
     precision: Precision,
     budget_s: float = _BUDGET_S,
 ) -> float:
-    """Milliseconds to describe one query photo: a batch of one, pixels in and descriptor out on the host.
+    """Milliseconds to describe one query photo: pixels in and descriptor out on the host, its crops together.
 
     The photo is a typical one, of the middle area among a few of the queries, at the size at which it is
     scored; decoding it does not count. The network runs as when it is scored, uncompiled. No random number is
@@ -47,9 +48,9 @@ def measure_query_ms(
     the time.
 
     Args:
-        network: maps uint8 (1, 3, h, w) to (1, d), on `device`.
+        network: maps uint8 (b, 3, h, w) to (b, d), on `device`.
         queries: at least one image.
-        eval_config: `resize_px` applies to the photo.
+        eval_config: of the queries, see `query_config`.
         device: where the network is.
         precision: autocast's number format.
         budget_s: seconds to spend; once to warm up and once with the clock it runs however slow it is.
@@ -60,30 +61,35 @@ def measure_query_ms(
     Raises:
         ImageError: a photo cannot be read.
     """
-    photo = _typical_photo(queries, eval_config.resize_px)
+    pictures = _typical_pictures(queries, framing_of(eval_config))
+    # Where each crop searches for itself, its descriptor is kept.
+    num_views = len(pictures) // rows_per_image(eval_config)
     start_s = time.perf_counter()
     times_ms: list[float] = []
     # Autocast encloses the repeats: it keeps its half-precision copies of the weights until it is left.
     with evaluating(network), autocast(precision, device), torch.inference_mode():
         while True:
-            _describe(network, photo, device)
+            _describe(network, pictures, num_views, device)
             if time.perf_counter() - start_s >= min(_WARM_UP_S, budget_s / 5):
                 break
         while not times_ms or time.perf_counter() - start_s < budget_s:
             before_s = time.perf_counter()
-            _describe(network, photo, device)
+            _describe(network, pictures, num_views, device)
             times_ms.append(1000.0 * (time.perf_counter() - before_s))
     return statistics.median(times_ms)
 
 
-def _describe(network: nn.Module, photo: torch.Tensor, device: torch.device) -> NDArray[np.float32]:
-    """Descriptor on the host, float32 (1, d); copying it waits for a GPU."""
-    descriptor: NDArray[np.float32] = network(photo.to(device)).float().cpu().numpy()
-    return descriptor
+def _describe(
+    network: nn.Module, pictures: torch.Tensor, num_views: int, device: torch.device
+) -> NDArray[np.float32]:
+    """Descriptors on the host, float32 (rows, d); copying them waits for a GPU."""
+    described = describe_images(network, pictures.to(device), num_views)
+    rows: NDArray[np.float32] = described.float().cpu().numpy()
+    return rows
 
 
-def _typical_photo(queries: ImageIndex, resize_px: int | None) -> torch.Tensor:
-    """The query of the middle area among some that are spread over the index, uint8 (1, 3, h, w)."""
+def _typical_pictures(queries: ImageIndex, framing: Framing) -> torch.Tensor:
+    """The query of the middle area among some that are spread over the index, uint8 (views, 3, h, w)."""
     rows = np.unique(np.linspace(0, len(queries) - 1, _CANDIDATES).astype(np.int64)).tolist()
 
     def area_px(row: int) -> int:
@@ -91,5 +97,4 @@ def _typical_photo(queries: ImageIndex, resize_px: int | None) -> torch.Tensor:
         return height * width
 
     middle = sorted(rows, key=area_px)[len(rows) // 2]
-    image = read_image(queries.absolute(middle))
-    return (image if resize_px is None else resize_shorter_side(image, resize_px))[None]
+    return torch.stack(framing.views(read_image(queries.absolute(middle))))

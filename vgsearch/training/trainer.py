@@ -14,6 +14,7 @@ from vgsearch.errors import StorageError
 from vgsearch.models.checkpoint import latest_checkpoint, save_checkpoint
 from vgsearch.models.domain_classifier import alpha_at
 from vgsearch.models.precision import pick_device, resolve_precision
+from vgsearch.retrieval.query_methods import query_config
 from vgsearch.retrieval.recall import RetrievalResult
 from vgsearch.retrieval.scoring import score_sets
 from vgsearch.training.costs import descriptor_bytes, measure_query_ms
@@ -232,10 +233,11 @@ class Trainer:
 
     def _measured_query_ms(self, parts: TrialParts, data: TrialData) -> float:
         if self._query_ms is None:
+            val = next(iter(data.val.values()))
             self._query_ms = measure_query_ms(
                 parts.network,
-                next(iter(data.val.values())).queries,
-                eval_config=self.spec.eval,
+                val.queries,
+                eval_config=query_config(self.spec.eval, val.database, threads=self._loader_threads),
                 device=self._device,
                 precision=self._precision,
             )
