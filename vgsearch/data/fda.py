@@ -18,6 +18,9 @@ import math
 import torch
 from torch import Tensor
 
+# Channel values of one chunk: what a core's cache holds, and 128 MiB of a GPU's memory.
+_VALUES_AT_ONCE = {"cpu": 2**20, "cuda": 2**25}
+
 
 def window_half_width(beta: float, height_px: int, width_px: int) -> int:
     """How many frequencies each way from zero are swapped; 0 swaps the mean colours alone.
@@ -34,12 +37,12 @@ def swap_low_amplitudes(images: Tensor, styles: Tensor, beta: float) -> Tensor:
     """Give each image the low-frequency amplitudes of its style, channel by channel.
 
     Args:
-        images: float32 (b, c, h, w) on any device, in any range; 0 to 255 in the authors' code.
-        styles: float32 (b, c, h, w) on the same device, in the same range.
+        images: uint8 or float32 (b, c, h, w) on any device, in any range; 0 to 255 in the authors' code.
+        styles: The same shape, device and range.
         beta: size of the window in [0, 1), see `window_half_width`; from 0.5 on it is the whole spectrum.
 
     Returns:
-        float32 (b, c, h, w), not clamped: values may leave the range of the images.
+        float32 (b, c, h, w) in the range of the images, but not clamped to it.
 
     Raises:
         ValueError: The shapes differ, or `beta` is outside its range.
@@ -49,13 +52,14 @@ def swap_low_amplitudes(images: Tensor, styles: Tensor, beta: float) -> Tensor:
             f"images and styles must be of one shape (b, c, h, w), but got {tuple(images.shape)} and "
             f"{tuple(styles.shape)}"
         )
-    height_px, width_px = images.shape[2:]
-    half = window_half_width(beta, height_px, width_px)
-    spectrum = _low_frequencies(images, half)
-    amplitudes = _low_frequencies(styles, half).abs()
-    # The phase of a coefficient that is exactly zero is zero, as numpy's.
-    change = torch.polar(amplitudes, spectrum.angle()) - spectrum
-    return _from_low_frequencies(change, half, height_px, width_px).add_(images)
+    half = window_half_width(beta, *images.shape[2:])
+    result = torch.empty(images.shape, dtype=torch.float32, device=images.device)
+    at_once = _VALUES_AT_ONCE.get(images.device.type, _VALUES_AT_ONCE["cuda"])
+    step = max(1, at_once // max(1, images[:1].numel()))
+    for start in range(0, len(images), step):
+        rows = slice(start, start + step)
+        torch.add(images[rows], _change(images[rows].float(), styles[rows].float(), half), out=result[rows])
+    return result
 
 
 def in_style_of(images: Tensor, styles: Tensor, beta: float) -> Tensor:
@@ -72,11 +76,18 @@ def in_style_of(images: Tensor, styles: Tensor, beta: float) -> Tensor:
     Returns:
         float32 (b, 3, h, w) in [0, 1].
     """
-    return swap_low_amplitudes(_unit_range(images), _unit_range(styles), beta).clamp_(0, 1)
+    if images.dtype == torch.uint8:
+        return swap_low_amplitudes(images, styles, beta).clamp_(0, 255).div_(255)
+    return swap_low_amplitudes(images, styles, beta).clamp_(0, 1)
 
 
-def _unit_range(images: Tensor) -> Tensor:
-    return images.float().div_(255) if images.dtype == torch.uint8 else images.float()
+def _change(images: Tensor, styles: Tensor, half: int) -> Tensor:
+    """What the swap adds to each image, float32 (b, c, h, w)."""
+    spectrum = _low_frequencies(images, half)
+    amplitudes = _low_frequencies(styles, half).abs()
+    # The phase of a coefficient that is exactly zero is zero, as numpy's.
+    change = torch.polar(amplitudes, spectrum.angle()) - spectrum
+    return _from_low_frequencies(change, half, *images.shape[2:])
 
 
 def _low_frequencies(images: Tensor, half: int) -> Tensor:
