@@ -17,6 +17,7 @@ from vgsearch.cli.options import (
     Home,
     UseStore,
 )
+from vgsearch.cli.styled_sets import Fda, FdaBeta, FdaRequest, FdaSeed, FdaStyle
 
 if TYPE_CHECKING:
     from vgsearch.cli.named_model import NamedModel
@@ -48,6 +49,10 @@ def evaluate(
     save: Annotated[
         Path | None, typer.Option(help="Folder for the per-query results, one .npz for each split.")
     ] = None,
+    fda: Fda = None,
+    fda_beta: FdaBeta = None,
+    fda_seed: FdaSeed = 0,
+    fda_style: FdaStyle = None,
     use_store: UseStore = True,
     home: Home = DEFAULT_HOME,
     data_root: DataRoot = DEFAULT_DATA_ROOT,
@@ -55,6 +60,8 @@ def evaluate(
     """Score a model: recall@1, 5, 10 and 20 with their 95% intervals and the number of queries.
 
     Each scoring of a test split is counted in the model's search, and the count is said.
+
+    With --fda the photos are scored in another style, kept apart from plain ones in all that is stored.
 
     What it makes of the images is kept, so that scoring it again reads no image (see vgsearch descriptors).
     """
@@ -73,6 +80,8 @@ def evaluate(
         load_retrieval_set(path, distance_m, name=name)
         for name, path in (find_split(split, model.spec.data, data_root.resolve()) for split in on)
     ]
+    style = FdaRequest(fda, fda_beta, fda_seed, fda_style)
+    sets = style.apply(sets, model.spec.data.train, data_root.resolve())
     store = DescriptorStore(home / STORE_FOLDER) if use_store else None
     label = lasting_name(model, home) if use_store else ""
     seal = Seal(model, home)
@@ -84,7 +93,8 @@ def evaluate(
         looks = seal.note(retrieval_set, result.stamp)
         console.print(
             f"{retrieval_set.name}: {result.summary()}; database {len(retrieval_set.database)}, "
-            f"positives within {distance_m:g} m{'; from stored descriptors' if is_stored else ''}"
+            f"positives within {distance_m:g} m{f'; {style}' if fda else ''}"
+            f"{'; from stored descriptors' if is_stored else ''}"
             f"{f'; {looks}' if looks else ''}",
             markup=False,
             highlight=False,

@@ -27,6 +27,8 @@ class Salt(IntEnum):
     AUGMENT = 3
     TARGET_ORDER = 4
     TARGET_AUGMENT = 5
+    STYLE = 6
+    STYLE_OF_SPLIT = 7
 
 
 def random_bits(key: Sequence[int], index: npt.NDArray[np.int64], count: int) -> npt.NDArray[np.uint64]:

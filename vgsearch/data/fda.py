@@ -66,7 +66,7 @@ def in_style_of(images: Tensor, styles: Tensor, beta: float) -> Tensor:
     """`swap_low_amplitudes` from photo to photo.
 
     The swap overshoots where the style's contrast meets the photo's; what leaves the range is cut off, as in
-    a photo. (The authors train on what is not cut off. Here colour jitter follows, which is defined on photos.)
+    a photo. The authors train on values that are not; here colour jitter follows, which is defined on photos.
 
     Args:
         images: uint8 (b, 3, h, w), or float32 in [0, 1].
@@ -98,7 +98,7 @@ def _low_frequencies(images: Tensor, half: int) -> Tensor:
     height_px, width_px = images.shape[2:]
     mean = images.mean(dim=(2, 3), keepdim=True)
     columns = torch.fft.rfft(images - mean, dim=3)[..., : half + 1]
-    spectrum = torch.fft.fft(columns, dim=2)
+    spectrum: Tensor = torch.fft.fft(columns, dim=2)
     spectrum[..., 0, 0] = mean[..., 0, 0] * (height_px * width_px)
     if 2 * half + 1 >= height_px:
         return spectrum
@@ -111,4 +111,5 @@ def _from_low_frequencies(window: Tensor, half: int, height_px: int, width_px: i
         gap = window.new_zeros((*window.shape[:2], height_px - window.shape[2], window.shape[3]))
         window = torch.cat([window[..., : half + 1, :], gap, window[..., half + 1 :, :]], dim=2)
     # A shorter row of coefficients is filled up with zeros.
-    return torch.fft.irfft(torch.fft.ifft(window, dim=2), n=width_px, dim=3)
+    image: Tensor = torch.fft.irfft(torch.fft.ifft(window, dim=2), n=width_px, dim=3)
+    return image

@@ -191,7 +191,7 @@ class DescriptorStore:
                     progress=progress,
                 )
             require_unchanged(index, before, image_states(index, loader_threads))
-            record = write_entry(self.root / key.name, key, rows, model=label, images=str(index.root))
+            record = write_entry(self.root / key.name, key, rows, model=label, images=index.title)
             self._checked[key.name] = (self._signature(key.name), record)
             return self._open(key.name, len(index))
 

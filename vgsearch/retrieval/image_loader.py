@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from vgsearch.data.decode import image_size, read_image
+from vgsearch.data.decode import image_size
 from vgsearch.data.index import ImageIndex
 from vgsearch.data.prefetch import Prefetcher
 from vgsearch.data.resize import resize_shorter_side
@@ -97,8 +97,9 @@ class _Decoding:
         return _Filling(self.batches[number], self.pin_memory)
 
     def load(self, plan: _Filling, position: int) -> None:
-        path = self.index.absolute(int(plan.ids[position]))
-        image = read_image(path)
+        position_in_index = int(plan.ids[position])
+        path = self.index.absolute(position_in_index)
+        image = self.index.read(position_in_index)
         if self.resize_px is not None:
             image = resize_shorter_side(image, self.resize_px)
         pixels, room = image.permute(1, 2, 0), plan.pixels[position]

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from vgsearch.config.search import EvalConfig
-from vgsearch.data.decode import image_size, read_image
+from vgsearch.data.decode import image_size
 from vgsearch.data.index import ImageIndex
 from vgsearch.data.resize import resize_shorter_side
 from vgsearch.models.precision import Precision, autocast
@@ -91,5 +91,5 @@ def _typical_photo(queries: ImageIndex, resize_px: int | None) -> torch.Tensor:
         return height * width
 
     middle = sorted(rows, key=area_px)[len(rows) // 2]
-    image = read_image(queries.absolute(middle))
+    image = queries.read(middle)
     return (image if resize_px is None else resize_shorter_side(image, resize_px))[None]

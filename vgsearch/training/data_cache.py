@@ -11,6 +11,7 @@ from vgsearch.config.trial import CellsConfig, TrialConfig
 from vgsearch.data.cells import CellGroup, assign_groups
 from vgsearch.data.index import ImageIndex, index_folder
 from vgsearch.data.retrieval_set import RetrievalSet, load_retrieval_set
+from vgsearch.data.training_set import require_styles
 from vgsearch.errors import CellsError, DataError
 
 
@@ -23,12 +24,14 @@ class TrialData:
         groups: the CosPlace groups that take turns, in order.
         val: selection splits by name ("" for the single unnamed one).
         target: index of the unlabelled photos of the target domain, where the trial adapts to one.
+        styles: the same photos, where training images take their style.
     """
 
     train: ImageIndex
     groups: list[CellGroup]
     val: dict[str, RetrievalSet]
     target: ImageIndex | None
+    styles: ImageIndex | None
 
 
 def load_trial_data(data: DataConfig, trial: TrialConfig, *, with_val: bool = True) -> TrialData:
@@ -41,8 +44,8 @@ def load_trial_data(data: DataConfig, trial: TrialConfig, *, with_val: bool = Tr
 
     Raises:
         DataError: a folder is missing or empty, names carry no coordinates, no class is left, a group has
-            fewer classes than a batch, a split has no positive, or `trial.domain` is set without
-            `data.target_domain`.
+            fewer classes than a batch, a split has no positive, or `trial.domain` or
+            `trial.augment.fda_beta` is set without `data.target_domain`.
     """
     groups = _groups(data.train, trial.cells)
     # Epoch by epoch the groups take turns: find out now, not when the smallest one's turn comes.
@@ -58,6 +61,7 @@ def load_trial_data(data: DataConfig, trial: TrialConfig, *, with_val: bool = Tr
         groups=groups,
         val=load_val_sets(data) if with_val else {},
         target=_target(data, trial),
+        styles=_styles(data, trial),
     )
 
 
@@ -109,3 +113,9 @@ def _target(data: DataConfig, trial: TrialConfig) -> ImageIndex | None:
             "trial.domain to null"
         )
     return _index(data.target_domain)
+
+
+def _styles(data: DataConfig, trial: TrialConfig) -> ImageIndex | None:
+    if not trial.augment.takes_styles:
+        return None
+    return require_styles(trial, None if data.target_domain is None else _index(data.target_domain))
