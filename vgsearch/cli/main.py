@@ -15,6 +15,7 @@ from vgsearch.cli.data import data_app
 from vgsearch.cli.descriptors import descriptors_app
 from vgsearch.cli.ensemble import ensemble
 from vgsearch.cli.evaluate import evaluate
+from vgsearch.cli.fda import fda
 from vgsearch.cli.gc import gc
 from vgsearch.cli.soup import soup
 from vgsearch.cli.status import status
@@ -51,6 +52,7 @@ app.command()(best)
 app.command()(ui)
 app.command()(validate)
 app.command()(gc)
+app.command()(fda)
 app.add_typer(data_app, name="data")
 app.add_typer(descriptors_app, name="descriptors")
 

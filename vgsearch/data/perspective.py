@@ -101,9 +101,7 @@ def warp(images: Tensor, draws: PerspectiveDraws) -> Tensor:
     return images
 
 
-def _maps_back(
-    corners: npt.NDArray[np.float64], height_px: int, width_px: int
-) -> npt.NDArray[np.float32]:
+def _maps_back(corners: npt.NDArray[np.float64], height_px: int, width_px: int) -> npt.NDArray[np.float32]:
     """The projective maps that take moved corners to those of the image, float32 (m, 3, 3).
 
     Of (x', y') = (a x + b y + c, d x + e y + f) / (g x + h y + 1) each corner gives two linear equations:
