@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from pathlib import Path
 
 import numpy as np
@@ -61,4 +60,3 @@ def test_where_it_must_not_go(styled: StyledIndex, tmp_path: Path) -> None:
     for folder in ("day", "night"):
         with pytest.raises(StorageError, match="outside it"):
             write_styled_folder(styled, tmp_path / folder / "out", threads=1)
-    shutil.rmtree(tmp_path / "night")
