@@ -127,6 +127,22 @@ def test_names_of_target_domains(problems, load):
     assert load(f"{head} null\n").data.target_domains == {}
 
 
+def test_styles_need_target_photos(problems, load):
+    ending = "needs a folder of photos whose style to take; set data.target_domain, or 0"
+    assert problems("trial:\n  augment:\n    fda_beta: 0.01\n") == [
+        f"space.yaml:5: trial.augment.fda_beta: 0.01 {ending}"
+    ]
+    assert problems("trial:\n  augment: {fda_beta: !choice [0, '1e-2']}\n") == [
+        f"space.yaml:4: trial.augment.fda_beta: '1e-2' {ending}"
+    ]
+    assert problems("trial: {augment: {fda_beta: !uniform [0.0, 0.1]}}\n") == [
+        f"space.yaml:3: trial.augment.fda_beta: 0.1 {ending}"
+    ]
+    load("trial: {augment: {fda_beta: 0}}")
+    load("trial: {augment: {fda_beta: 0.1, fda_probability: 0}}")
+    load("name: a\ndata: {train: t, val: v, target_domain: n}\ntrial: {augment: {fda_beta: 0.1}}")
+
+
 def test_backbones_are_asked_about_once_each_in_every_branch(problems):
     asked = []
 

@@ -28,6 +28,8 @@ LOSSES = "cosface, arcface, sphereface, combined"
         ("trial: {epochs: 0x10}", "trial.epochs: must be a whole number, got '0x10'"),
         ("trial: {trainable_stages: false}", "trial.trainable_stages: must be a whole number, got false"),
         ("trial: {augment: {hue: 0.6}}", "trial.augment.hue: must be at most 0.5, got 0.6"),
+        ("trial: {augment: {fda_beta: 0.5}}", "trial.augment.fda_beta: must be less than 0.5, got 0.5"),
+        ("trial: {augment: {perspective: 1}}", "trial.augment.perspective: must be at most 0.6, got 1"),
         (
             "trial: {loss: {name: cosface, margin_cos: 2}}",
             "trial.loss.margin_cos: must be less than 2, got 2",

@@ -20,6 +20,7 @@ from vgsearch.cli.options import (
     ScoredQueryMethod,
     UseStore,
 )
+from vgsearch.cli.styled_sets import Fda, FdaBeta, FdaRequest, FdaSeed, FdaStyle
 
 if TYPE_CHECKING:
     from vgsearch.cli.named_model import NamedModel
@@ -62,6 +63,10 @@ def evaluate(
     save: Annotated[
         Path | None, typer.Option(help="Folder for the per-query results, one .npz for each split.")
     ] = None,
+    fda: Fda = None,
+    fda_beta: FdaBeta = None,
+    fda_seed: FdaSeed = 0,
+    fda_style: FdaStyle = None,
     use_store: UseStore = True,
     home: Home = DEFAULT_HOME,
     data_root: DataRoot = DEFAULT_DATA_ROOT,
@@ -70,6 +75,8 @@ def evaluate(
 
     Each scoring of a test split is counted in the model's search, the count is said, and the result is kept
     with the model's run, where vgsearch report finds it.
+
+    With --fda the photos are scored in another style, kept apart from plain ones in all that is stored.
 
     What it makes of the images is kept, so that scoring it again reads no image (see vgsearch descriptors).
     """
@@ -96,6 +103,8 @@ def evaluate(
         load_retrieval_set(path, distance_m, name=name)
         for name, path in (find_split(split, model.spec.data, data_root.resolve()) for split in on)
     ]
+    style = FdaRequest(fda, fda_beta, fda_seed, fda_style)
+    sets = style.apply(sets, model.spec.data.train, data_root.resolve())
     store = DescriptorStore(home / STORE_FOLDER) if use_store else None
     label = lasting_name(model, home) if use_store else ""
     seal = Seal(model, home)
@@ -110,6 +119,7 @@ def evaluate(
         facts = [
             f"{retrieval_set.name}: {result.summary()}",
             f"database {len(retrieval_set.database)}, positives within {distance_m:g} m",
+            *([str(style)] if fda else []),
             *_query_facts(model.eval_config.query_method, result, is_stored),
             *([looks] if looks else []),
         ]

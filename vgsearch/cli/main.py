@@ -15,6 +15,7 @@ from vgsearch.cli.data import data_app
 from vgsearch.cli.descriptors import descriptors_app
 from vgsearch.cli.ensemble import ensemble
 from vgsearch.cli.evaluate import evaluate
+from vgsearch.cli.fda import fda
 from vgsearch.cli.gc import gc
 from vgsearch.cli.imports import import_app
 from vgsearch.cli.report import report
@@ -54,6 +55,7 @@ app.command()(report)
 app.command()(ui)
 app.command()(validate)
 app.command()(gc)
+app.command()(fda)
 app.add_typer(data_app, name="data")
 app.add_typer(descriptors_app, name="descriptors")
 app.add_typer(import_app, name="import")

@@ -5,12 +5,15 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable
 
+from pydantic import ValidationError
+
 from vgsearch.config.folders import folder_by_key, overlap
 from vgsearch.config.problems import Problem
 from vgsearch.config.search import DataConfig, SearchConfig
 from vgsearch.config.split_folder import folder_and_queries
 from vgsearch.config.suggestions import nearest_hint
-from vgsearch.config.tree import Node, at, find
+from vgsearch.config.tree import Node, at, find, plain
+from vgsearch.config.trial import AugmentConfig
 from vgsearch.config.wording import show
 
 RECALLS_AT = (1, 5, 10, 20)
@@ -118,6 +121,21 @@ def check_domain(decided: Node, data: DataConfig) -> list[Problem]:
         return []
     text = "needs a folder of photos of the target domain; set data.target_domain, or domain: null"
     return [Problem(domain.place, keys, text)]
+
+
+def check_styles(decided: Node, data: DataConfig) -> list[Problem]:
+    """Fourier domain adaptation needs photos whose style to take."""
+    keys = ("trial", "augment", "fda_beta")
+    beta, augment = at(decided, keys), at(decided, keys[:2])
+    if data.target_domain is not None or beta is None or augment is None:
+        return []
+    try:
+        if not AugmentConfig.model_validate(plain(augment)).takes_styles:
+            return []
+    except ValidationError:
+        return []
+    text = f"{show(beta.content)} needs a folder of photos whose style to take; set data.target_domain, or 0"
+    return [Problem(beta.place, keys, text)]
 
 
 def check_backbones(decided: Iterable[Node], check: Callable[[str], str | None]) -> list[Problem]:

@@ -16,6 +16,7 @@ from vgsearch.config.checks import (
     check_names,
     check_objective,
     check_splits_apart,
+    check_styles,
 )
 from vgsearch.config.folders import absolute_data, folder_by_key, folder_problems
 from vgsearch.config.overrides import apply_override
@@ -226,6 +227,7 @@ def _cross_checks(decided: Sequence[Node], data_root: Path | None) -> list[Probl
         problems += check_weights(variant, data_root)
         if data is not None:
             problems += check_domain(variant, data)
+            problems += check_styles(variant, data)
     if data is not None and data.val_splits:
         problems += check_objective(first, data)
         problems += check_splits_apart(first, data)

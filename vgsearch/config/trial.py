@@ -74,7 +74,11 @@ class CellsConfig(Strict):
 
 
 class AugmentConfig(Strict):
-    """Training augmentation; colour strengths as in torchvision's ColorJitter."""
+    """Training augmentation, in the order: crop and flip, style (FDA), colour, perspective.
+
+    Colour strengths are as in torchvision's ColorJitter, perspective as in its RandomPerspective. FDA (Yang &
+    Soatto, CVPR 2020) gives images the style of photos of `data.target_domain`.
+    """
 
     brightness: float = Field(0.7, ge=0)
     contrast: float = Field(0.7, ge=0)
@@ -82,6 +86,16 @@ class AugmentConfig(Strict):
     hue: float = Field(0.5, ge=0, le=0.5)
     crop_scale_min: float = Field(0.5, gt=0, le=1, description="least part of the area that a crop keeps")
     hflip: float = Field(0.0, ge=0, le=1, description="probability of a horizontal flip")
+    # From 2/3 on three corners of the distorted image may lie on a line.
+    perspective: float = Field(0.0, ge=0, le=0.6, description="distortion scale; 0 leaves it out")
+    perspective_probability: float = Field(0.5, ge=0, le=1)
+    fda_beta: float = Field(0.0, ge=0, lt=0.5, description="part of the spectrum that is swapped; 0: no FDA")
+    fda_probability: float = Field(1.0, ge=0, le=1, description="of an image to take a style")
+
+    @property
+    def takes_styles(self) -> bool:
+        """Whether any image takes the style of a photo of the target domain."""
+        return self.fda_beta > 0 and self.fda_probability > 0
 
 
 class TrialConfig(Strict):

@@ -1,4 +1,4 @@
-"""Training augmentation as a function of (seed, epoch, index): one set of draws for crop, flip and colour."""
+"""Training augmentation as a function of (seed, epoch, index): one set of draws for an image."""
 
 from __future__ import annotations
 
@@ -8,16 +8,18 @@ import numpy as np
 import numpy.typing as npt
 
 from vgsearch.config.trial import AugmentConfig
-from vgsearch.data import color_jitter, resized_crop
+from vgsearch.data import color_jitter, perspective, resized_crop
 from vgsearch.data.draws import Salt, random_uniforms
+from vgsearch.data.perspective import PerspectiveDraws
 
 
 @dataclass(frozen=True)
 class AugmentDraws:
-    """What happens to each of b images: first the crop and flip, then the colour jitter."""
+    """What happens to each of b images: first the crop and flip, then the colour jitter, then perspective."""
 
     crop: resized_crop.CropDraws
     jitter: color_jitter.JitterDraws
+    perspective: PerspectiveDraws
 
     def __len__(self) -> int:
         return len(self.crop)
@@ -43,15 +45,21 @@ def draw_augmentation(
     Returns:
         Draws with b rows.
     """
-    split = resized_crop.NUM_UNIFORMS
-    uniforms = random_uniforms((salt, seed, epoch), index, split + color_jitter.NUM_UNIFORMS)
+    counts = [resized_crop.NUM_UNIFORMS, color_jitter.NUM_UNIFORMS, perspective.NUM_UNIFORMS]
+    uniforms = random_uniforms((salt, seed, epoch), index, sum(counts))
+    for_crop, for_jitter, for_perspective = np.split(uniforms, np.cumsum(counts)[:-1], axis=1)
     return AugmentDraws(
-        crop=resized_crop.draw_crop(uniforms[:, :split], scale_min=config.crop_scale_min, hflip=config.hflip),
+        crop=resized_crop.draw_crop(for_crop, scale_min=config.crop_scale_min, hflip=config.hflip),
         jitter=color_jitter.draw_jitter(
-            uniforms[:, split:],
+            for_jitter,
             brightness=config.brightness,
             contrast=config.contrast,
             saturation=config.saturation,
             hue=config.hue,
+        ),
+        perspective=perspective.draw_perspective(
+            for_perspective,
+            distortion_scale=config.perspective,
+            probability=config.perspective_probability,
         ),
     )

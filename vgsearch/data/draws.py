@@ -28,6 +28,8 @@ class Salt(IntEnum):
     TARGET_ORDER = 4
     TARGET_AUGMENT = 5
     TARGET_CHOICE = 6
+    STYLE = 7
+    STYLE_OF_SPLIT = 8
 
 
 def random_bits(key: Sequence[int], index: npt.NDArray[np.int64], count: int) -> npt.NDArray[np.uint64]:

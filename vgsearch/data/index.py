@@ -10,8 +10,10 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
+from torch import Tensor
 
 from vgsearch.data.csv_layout import CSV_NAME, UtmZone, read_csv_layout
+from vgsearch.data.decode import read_image
 from vgsearch.data.index_cache import default_cache_dir, load_table, save_table
 from vgsearch.data.listing import Listing, digest, list_images
 from vgsearch.data.names import NAME_LAYOUT, parse_names
@@ -48,6 +50,15 @@ class ImageIndex:
     def absolute(self, i: int) -> Path:
         """Full path of image `i`."""
         return self.root / self.paths[i]
+
+    def read(self, i: int) -> Tensor:
+        """Decode image `i`, uint8 (3, h, w); see `read_image` for what it raises."""
+        return read_image(self.absolute(i))
+
+    @property
+    def title(self) -> str:
+        """What lists call these images."""
+        return str(self.root)
 
     @cached_property
     def content_hash(self) -> str:

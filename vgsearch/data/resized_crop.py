@@ -46,6 +46,15 @@ class CropDraws:
         """Take the draws of some of the images."""
         return CropDraws(self.area_fraction[rows], self.aspect[rows], self.position[rows], self.flip[rows])
 
+    def followed_by(self, others: CropDraws) -> CropDraws:
+        """These draws and those of more images behind them."""
+        return CropDraws(
+            np.concatenate([self.area_fraction, others.area_fraction]),
+            np.concatenate([self.aspect, others.aspect]),
+            np.concatenate([self.position, others.position]),
+            np.concatenate([self.flip, others.flip]),
+        )
+
 
 def draw_crop(uniforms: npt.NDArray[np.float64], *, scale_min: float, hflip: float) -> CropDraws:
     """Turn uniform numbers into crop draws.

@@ -81,9 +81,16 @@ def load_retrieval_set(
             f"no query of {folder} has a database image within {positive_distance_m:g} m (the nearest is "
             f"{nearest_m:,.1f} m away): check the coordinates, or raise data.positive_distance_m"
         )
-    key = hashlib.blake2b((database.content_hash + queries.content_hash).encode(), digest_size=16)
+    key = query_set_hash(database, queries)
     name = folder.absolute().name if name is None else name
-    return RetrievalSet(name, database, queries, positive_distance_m, positive, key.hexdigest())
+    return RetrievalSet(name, database, queries, positive_distance_m, positive, key)
+
+
+def query_set_hash(database: ImageIndex, queries: ImageIndex) -> str:
+    """What tells the images of a set from others', see `RetrievalSet`."""
+    return hashlib.blake2b(
+        (database.content_hash + queries.content_hash).encode(), digest_size=16
+    ).hexdigest()
 
 
 def index_parts(folder: Path, *, cache_dir: Path | None = None) -> tuple[ImageIndex, ImageIndex]:

@@ -67,6 +67,7 @@ class TrainingBatches(AugmentedBatches[tuple[Tensor, Tensor]]):
         threads: int,
         device: torch.device,
         augment_on_device: bool | None = None,
+        styles: ImageIndex | None = None,
     ) -> None:
         """Describe the batches; threads start with the iteration.
 
@@ -79,9 +80,10 @@ class TrainingBatches(AugmentedBatches[tuple[Tensor, Tensor]]):
             device: Where the batches go.
             augment_on_device: Augment whole batches there, instead of single images in the threads; by
                 default on CUDA. `trial.compile` then compiles the colour jitter too.
+            styles: Photos whose style the images take where `trial.augment.fda_beta` is above 0.
 
         Raises:
-            DataError: The group has fewer classes than a batch.
+            DataError: The group has fewer classes than a batch, or there is no photo to take a style from.
             ImageError: While iterating, an image that cannot be read.
         """
         if group.num_classes < trial.batch_size:
@@ -99,7 +101,10 @@ class TrainingBatches(AugmentedBatches[tuple[Tensor, Tensor]]):
             drop_last=True,
         )
         augment_on_device = device.type == "cuda" if augment_on_device is None else augment_on_device
-        super().__init__(_ClassImages(index, trial, epoch, stream, device, augment_on_device, group), threads)
+        styles = require_styles(trial, styles)
+        super().__init__(
+            _ClassImages(index, trial, epoch, stream, device, augment_on_device, styles, group), threads
+        )
 
     def _finish(self, loaded: Loaded) -> tuple[Tensor, Tensor]:
         labels = torch.from_numpy(loaded.plan.labels).to(self._source.device, non_blocking=True)
@@ -164,7 +169,26 @@ class TargetBatches(AugmentedBatches[Tensor]):
         ]
         stream = parts[0] if len(parts) == 1 else MixedStream(parts, sizes)
         augment_on_device = device.type == "cuda" if augment_on_device is None else augment_on_device
-        super().__init__(_TargetImages(index, trial, epoch, stream, device, augment_on_device), threads)
+        # They are of the domain whose style others take: in the authors' code too they keep their own.
+        super().__init__(_TargetImages(index, trial, epoch, stream, device, augment_on_device, None), threads)
 
     def _finish(self, loaded: Loaded) -> Tensor:
         return self._images(loaded)
+
+
+def require_styles(trial: TrialConfig, styles: ImageIndex | None) -> ImageIndex | None:
+    """The photos whose style training images take; None where the trial takes none.
+
+    Raises:
+        DataError: The trial takes styles and there is no photo to take one from.
+    """
+    if not trial.augment.takes_styles:
+        return None
+    if styles is None:
+        raise DataError(
+            f"trial.augment.fda_beta is {trial.augment.fda_beta:g} and needs photos whose style to take: set "
+            "data.target_domain to their folder, or fda_beta to 0"
+        )
+    if len(styles) == 0:
+        raise DataError(f"{styles.root} holds no image for data.target_domain; name another folder or null")
+    return styles

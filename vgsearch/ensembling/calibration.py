@@ -12,7 +12,6 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from vgsearch.data.decode import read_image
 from vgsearch.data.index import ImageIndex
 from vgsearch.data.prefetch import Prefetcher
 from vgsearch.data.resize import resize_shorter_side
@@ -109,7 +108,7 @@ class _Squares:
         if plan.is_kept:
             self.pixels.get(plan.number, plan.pixels)
             return
-        image = read_image(self.index.absolute(int(plan.ids[position])))
+        image = self.index.read(int(plan.ids[position]))
         plan.pixels[position] = centre_square(image, self.side_px).permute(1, 2, 0)
 
     def collate(self, plan: _Square, items: list[None]) -> Tensor:

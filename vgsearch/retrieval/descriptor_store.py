@@ -198,7 +198,7 @@ class DescriptorStore:
                 )
             spent_s = time.perf_counter() - start_s
             require_unchanged(index, before, image_states(index, loader_threads))
-            record = write_entry(self.root / key.name, key, rows, model=label, images=str(index.root))
+            record = write_entry(self.root / key.name, key, rows, model=label, images=index.title)
             self._checked[key.name] = (self._signature(key.name), record)
             if timing is not None:
                 timing(spent_s)

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from vgsearch.data.decode import image_size, read_image
+from vgsearch.data.decode import image_size
 from vgsearch.data.framing import Framing
 from vgsearch.data.index import ImageIndex
 from vgsearch.data.prefetch import Prefetcher
@@ -103,15 +103,16 @@ class _Decoding:
         return _Filling(self.batches[number], self.pin_memory)
 
     def load(self, plan: _Filling, position: int) -> None:
-        path = self.index.absolute(int(plan.ids[position]))
-        views = plan.framing.views(read_image(path))
+        position_in_index = int(plan.ids[position])
+        views = plan.framing.views(self.index.read(position_in_index))
         first = position * plan.framing.num_views
         for view, room in zip(views, plan.pixels[first : first + len(views)], strict=True):
             pixels = view.permute(1, 2, 0)
             if pixels.shape != room.shape:
                 raise ImageError(
-                    f"{path}: decodes to {pixels.shape[1]} x {pixels.shape[0]} pixels, but its header "
-                    f"promised {room.shape[1]} x {room.shape[0]}; it was changed meanwhile, run again"
+                    f"{self.index.absolute(position_in_index)}: decodes to {pixels.shape[1]} x "
+                    f"{pixels.shape[0]} pixels, but its header promised {room.shape[1]} x {room.shape[0]}; "
+                    "it was changed meanwhile, run again"
                 )
             room.copy_(pixels)
 

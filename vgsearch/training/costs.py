@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from vgsearch.config.search import EvalConfig
-from vgsearch.data.decode import image_size, read_image
+from vgsearch.data.decode import image_size
 from vgsearch.data.framing import Framing
 from vgsearch.data.index import ImageIndex
 from vgsearch.models.precision import Precision, autocast
@@ -97,4 +97,4 @@ def _typical_pictures(queries: ImageIndex, framing: Framing) -> torch.Tensor:
         return height * width
 
     middle = sorted(rows, key=area_px)[len(rows) // 2]
-    return torch.stack(framing.views(read_image(queries.absolute(middle))))
+    return torch.stack(framing.views(queries.read(middle)))

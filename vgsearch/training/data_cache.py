@@ -11,6 +11,7 @@ from vgsearch.config.trial import CellsConfig, TrialConfig
 from vgsearch.data.cells import CellGroup, assign_groups
 from vgsearch.data.index import ImageIndex, index_folder, join_indexes
 from vgsearch.data.retrieval_set import RetrievalSet, load_retrieval_set
+from vgsearch.data.training_set import require_styles
 from vgsearch.errors import CellsError, DataError
 
 
@@ -25,6 +26,7 @@ class TrialData:
         target: index of the unlabelled photos of all target domains, domain after domain, where the trial
             adapts to any.
         target_sizes: how many photos each of them has, in the order of `data.target_domains`.
+        styles: the same photos, where training images take their style.
     """
 
     train: ImageIndex
@@ -32,6 +34,7 @@ class TrialData:
     val: dict[str, RetrievalSet]
     target: ImageIndex | None
     target_sizes: tuple[int, ...] = ()
+    styles: ImageIndex | None = None
 
 
 def load_trial_data(data: DataConfig, trial: TrialConfig, *, with_val: bool = True) -> TrialData:
@@ -44,8 +47,8 @@ def load_trial_data(data: DataConfig, trial: TrialConfig, *, with_val: bool = Tr
 
     Raises:
         DataError: a folder is missing or empty, names carry no coordinates, no class is left, a group has
-            fewer classes than a batch, a split has no positive, or `trial.domain` is set without
-            `data.target_domain`.
+            fewer classes than a batch, a split has no positive, or `trial.domain` or
+            `trial.augment.fda_beta` is set without `data.target_domain`.
     """
     groups = _groups(data.train, trial.cells)
     # Epoch by epoch the groups take turns: find out now, not when the smallest one's turn comes.
@@ -63,6 +66,7 @@ def load_trial_data(data: DataConfig, trial: TrialConfig, *, with_val: bool = Tr
         val=load_val_sets(data) if with_val else {},
         target=join_indexes(targets) if targets else None,
         target_sizes=tuple(map(len, targets)),
+        styles=_styles(data, trial),
     )
 
 
@@ -113,4 +117,15 @@ def _targets(data: DataConfig, trial: TrialConfig) -> list[ImageIndex]:
             "trial.domain needs photos of the target domain: set data.target_domain to their folder, or "
             "trial.domain to null"
         )
+    return _target_indexes(data)
+
+
+def _styles(data: DataConfig, trial: TrialConfig) -> ImageIndex | None:
+    if not trial.augment.takes_styles:
+        return None
+    photos = _target_indexes(data)
+    return require_styles(trial, join_indexes(photos) if photos else None)
+
+
+def _target_indexes(data: DataConfig) -> list[ImageIndex]:
     return [_index(folder) for folder in data.target_domains.values()]

@@ -68,7 +68,13 @@ def train_share(
     parts.network.train()
     with ExitStack() as stack:
         batches = TrainingBatches(
-            data.train, data.groups[group], trial, epoch=epoch, threads=loader_threads, device=device
+            data.train,
+            data.groups[group],
+            trial,
+            epoch=epoch,
+            threads=loader_threads,
+            device=device,
+            styles=data.styles,
         )
         take_share(batches, share)
         stack.enter_context(batches)

@@ -1,0 +1,1 @@
+"""Photos of one domain as photos of another."""
