@@ -54,9 +54,7 @@ def test_training_without_headings(tmp_path: Path) -> None:
     message = str(caught.value)
     assert "16 of 16 images in" in message
     assert "have no heading" in message
-    assert message.endswith(
-        "or set trial.cells.heading_deg to 360, which needs no heading (and groups_heading to 1)"
-    )
+    assert message.endswith("or set trial.cells.heading_deg to 360, which needs no heading")
     assert "\n" not in message
     (group,) = assign_groups(index, NO_HEADING)
     assert len(group.image_ids) == 16
@@ -148,8 +146,8 @@ def test_positions_along_a_line_are_not_taken_for_a_city(tmp_path: Path, layout:
     test = layout(tmp_path)  # type: ignore[operator]
     report = check(test)
     assert texts(report, "warning") == texts(report, "error") == []
-    assert report.recognised[1].startswith(
-        "database images: positions from the names, all with UTM_east 0: on a line, as frames of a video are"
+    assert report.recognised[1] == (
+        "database images: positions from the names, on a line (UTM_east 0); no headings"
     )
     assert load(test).has_positive.all()
 

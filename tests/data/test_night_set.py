@@ -110,6 +110,7 @@ def test_the_set_is_the_whole_database_and_the_night_queries(tmp_path: Path) -> 
     write_night_set(split, queries, night, out)
     day, dark = load_retrieval_set(split, 25), load_retrieval_set(out, 25)
     assert dark.database.content_hash == day.database.content_hash
+    assert dark.database.fingerprint == day.database.fingerprint  # so stored descriptors serve both
     assert dark.queries.paths == tuple(p for p, n in zip(queries.paths, night.is_night, strict=True) if n)
     assert dark.queries.content_hash == day.queries.subset(np.flatnonzero(night.is_night)).content_hash
     assert (out / "database").is_symlink()

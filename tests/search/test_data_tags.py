@@ -61,3 +61,8 @@ def test_a_damaged_record_is_an_error(load, tmp_path):
     _, data = load(f"data.target_domain={tmp_path / 'target'}")
     with pytest.raises(DataError, match="is damaged"):
         data_tags(data)
+
+
+def test_one_of_several_target_domains_is_enough(load, target, tiny_city):
+    folders = f"{{night: demo_city/target_night, tests: {target(transductive=True)}}}"
+    assert data_tags(load(f"data.target_domain={folders}")[1]) == {TRANSDUCTIVE_TAG: "true"}

@@ -120,3 +120,12 @@ def test_every_folder_that_trials_read_is_asked_for():
         "data.target_domain.night": "/n",
         "data.target_domain.rain": "/r",
     }
+
+
+def test_a_query_folder_by_name_is_asked_for_on_disk():
+    data = DataConfig(train="/t", val="/v#queries_day", tests={"night": "/x/test#queries_night"})
+    assert data_folders(data) == {
+        "data.train": "/t",
+        "data.val": "/v/queries_day",
+        "data.tests.night": "/x/test/queries_night",
+    }

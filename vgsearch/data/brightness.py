@@ -89,7 +89,7 @@ def histogram_lines(values: Floats, threshold: float, *, bars: int = 16, width: 
     longest = max(1, int(counts.max()))
     lines = []
     for low, high, count in zip(edges[:-1], edges[1:], counts.tolist(), strict=True):
-        mark = " < threshold" if low < threshold <= high else ""
-        bar = "#" * round(width * count / longest)
-        lines.append(f"{low:>4.0f}-{high - 1:<3.0f} {count:>5} {bar}{mark}".rstrip())
+        parts = [f"{low:>4.0f}-{high - 1:<3.0f} {count:>5}", "#" * round(width * count / longest)]
+        parts += ["< threshold"] if low < threshold <= high else []
+        lines.append(" ".join(part for part in parts if part))
     return lines

@@ -157,7 +157,7 @@ def require_coordinates(index: ImageIndex, *, heading: bool) -> None:
     missing = np.isnan(index.utm_east) | np.isnan(index.utm_north)
     _refuse(index, missing, "UTM coordinates", "utm_east, utm_north or lat, lon")
     if heading:
-        instead = ", or set trial.cells.heading_deg to 360, which needs no heading (and groups_heading to 1)"
+        instead = ", or set trial.cells.heading_deg to 360, which needs no heading"
         _refuse(index, np.isnan(index.heading_deg), "heading", "heading", instead)
 
 

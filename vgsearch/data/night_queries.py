@@ -125,8 +125,8 @@ def _with_look(queries: ImageIndex, found: NightQueries) -> NightQueries:
         return found
     darker = float((night[:, None] < rest[None, :]).mean())
     seen = (
-        f"mean luminance of the upper halves: night {night.mean():.0f}, others {rest.mean():.0f} of 255; "
-        f"darker in {100 * darker:.0f}% of pairs"
+        f"mean luminance: night {night.mean():.0f}, others {rest.mean():.0f} of 255 "
+        f"(darker in {100 * darker:.0f}% of pairs)"
     )
     doubt = "" if darker >= _CLEARLY_DARKER else "night by their numbers, but hardly darker than the others"
     return NightQueries(found.rule, found.is_night, doubt, (seen,))

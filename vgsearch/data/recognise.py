@@ -42,7 +42,7 @@ def _source(index: ImageIndex) -> str:
     if (index.root / CSV_NAME).is_file():
         return f"{CSV_NAME} (utm_east, utm_north)"
     if lies_on_a_line(index):
-        return "the names, all with UTM_east 0: on a line, as frames of a video are, not on a map"
+        return "the names, on a line (UTM_east 0)"
     zones = sorted(zones_of(index))
     named = f", UTM zone {zones[0]}" if len(zones) == 1 else f", {len(zones)} UTM zones" if zones else ""
     return f"the names{named}"
