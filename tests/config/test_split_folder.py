@@ -49,6 +49,8 @@ def test_missing_queries_lists_those_that_are_there(tmp_path):
         text == f"{tmp_path} has no query folder 'queries_nite' (named after #); it has: queries, queries_sun"
     )
     assert "no query folder ''" in missing_queries(f"{tmp_path}#")
+    for name in ("gallery", "database", "..", "."):
+        assert f"{name!r} named after #, which cannot be queries" in missing_queries(f"{tmp_path}#{name}")
 
 
 @pytest.fixture

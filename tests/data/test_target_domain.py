@@ -52,7 +52,7 @@ def test_shared_images_are_found_by_bytes_as_a_plain_loop_finds_them(tmp_path: P
 
 def test_each_photo_is_linked_once(tmp_path: Path, photos: ImageIndex) -> None:
     layouts.write(tmp_path / "more", ["IMG_0.jpg"])
-    shutil.copy(tmp_path / "night" / "IMG_3.JPG", tmp_path / "more" / "again.jpg")
+    shutil.copy(tmp_path / "night" / "IMG_3.JPG", tmp_path / "more" / "again.jpeg")
     more = index(tmp_path / "more")
     record = gather([photos, more], tmp_path / "out", {})
     assert (record.images, record.repeated, record.transductive) == (9, 1, False)

@@ -166,6 +166,24 @@ def test_what_saw_a_test_is_known_for_ever(own_searched_store: SearchedStore, fo
     assert "vgsearch.selected_on_test" not in run_of(own_searched_store, clean).data.tags
 
 
+def test_what_is_made_of_a_transductive_trial_is_transductive(
+    own_searched_store: SearchedStore, folder: Path
+) -> None:
+    registry, _, search = own_searched_store
+    clean, other = registry.versions(search)[:2]
+    adapted = replace(other, tags={**other.tags, "vgsearch.transductive": "true"})
+    child = record(
+        own_searched_store,
+        folder,
+        "soup-000000000001",
+        ingredients=[Ingredient(clean, 0.5), Ingredient(adapted, 0.5)],
+        tags={"vgsearch.transductive": "false"},
+    )
+    assert child.transductive
+    assert run_of(own_searched_store, child).data.tags["vgsearch.transductive"] == "true"
+    assert not record(own_searched_store, folder, "soup-000000000002").transductive
+
+
 def test_a_kill_anywhere_leaves_nothing_half_offered(
     own_searched_store: SearchedStore, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

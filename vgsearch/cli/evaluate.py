@@ -40,7 +40,7 @@ def evaluate(
         typer.Option(
             metavar="SPLIT",
             help="A split of the checkpoint's own file (val, a test's name, ...) or a folder with database/ "
-            "and queries/. May be given several times.",
+            "and queries/, or FOLDER#QUERIES. May be given several times.",
         ),
     ],
     resize_px: Annotated[

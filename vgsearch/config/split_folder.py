@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 
 MARK = "#"
+DATABASE_FOLDERS = ("database", "gallery")  # SVOX and the older St Lucia say gallery
 
 
 def folder_and_queries(split: str) -> tuple[str, str | None]:
@@ -37,6 +38,8 @@ def missing_queries(split: str) -> str | None:
     folder, queries = folder_and_queries(split)
     if queries is None or not os.path.isdir(folder):
         return None
+    if queries in (*DATABASE_FOLDERS, os.curdir, os.pardir):
+        return f"{folder} has {queries!r} named after {MARK}, which cannot be queries: name a query folder"
     if queries and os.path.isdir(os.path.join(folder, queries)):
         return None
     there = ", ".join(query_folders(folder)) or "none"

@@ -5,10 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from vgsearch.config.split_folder import MARK, folder_and_queries, missing_queries, query_folders
+from vgsearch.config.split_folder import (
+    DATABASE_FOLDERS,
+    MARK,
+    folder_and_queries,
+    missing_queries,
+    query_folders,
+)
 from vgsearch.errors import DataError
 
-DATABASE_FOLDERS = ("database", "gallery")  # SVOX and the older St Lucia say gallery
 QUERY_FOLDERS = ("queries", "queries_v1")
 
 

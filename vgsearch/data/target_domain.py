@@ -109,9 +109,9 @@ def gather(
     for index, i in (places[k] for k in order.tolist()):
         if len(chosen) == limit:
             break
-        name = _name(index.absolute(i))
-        repeated += name in chosen
-        chosen.setdefault(name, (index, i))
+        key = _key(index.absolute(i))
+        repeated += key in chosen
+        chosen.setdefault(key, (index, i))
     if not chosen:
         raise DataError(f"no photo is left for {out}: all of them are queries of the tests")
     record = TargetRecord(
@@ -124,10 +124,10 @@ def gather(
         seed=seed,
         test_queries={each.test: len(each.queries) if transductive else 0 for each in leaks},
     )
-    names = sorted(chosen)
+    photos = {key: index.absolute(i) for key, (index, i) in sorted(chosen.items())}
+    names = [key + photo.suffix.lower() for key, photo in photos.items()]
     with new_folder(out) as work:
-        photos = [index.absolute(i) for index, i in (chosen[name] for name in names)]
-        link_images(photos, work, names, copy=copy)
+        link_images(list(photos.values()), work, names, copy=copy)
         (work / RECORD_NAME).write_text(yaml.safe_dump(asdict(record), sort_keys=False), encoding="utf-8")
     return record
 
@@ -186,9 +186,9 @@ def read_target_record(folder: Path) -> TargetRecord | None:
     return record
 
 
-def _name(photo: Path) -> str:
+def _key(photo: Path) -> str:
     try:
-        return content_key(photo).hex() + photo.suffix.lower()
+        return content_key(photo).hex()
     except OSError as error:
         raise DataError(f"{photo} cannot be read ({error.strerror}): mend or remove it") from error
 
