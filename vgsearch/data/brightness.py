@@ -8,7 +8,6 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 from numpy.typing import NDArray
 
-from vgsearch.data.decode import read_image
 from vgsearch.data.index import ImageIndex
 
 Floats = NDArray[np.float64]
@@ -35,7 +34,7 @@ def upper_half_luminance(index: ImageIndex) -> Floats:
 
 def _upper_half_mean(index: ImageIndex, i: int) -> Floats:
     """Mean red, green and blue, float64 (3,)."""
-    pixels = read_image(index.absolute(i)).numpy()
+    pixels = index.read(i).numpy()
     upper: Floats = pixels[:, : max(1, pixels.shape[1] // 2)].mean(axis=(1, 2), dtype=np.float64)
     return upper
 
