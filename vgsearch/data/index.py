@@ -7,17 +7,19 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
-from torch import Tensor
 
 from vgsearch.data.csv_layout import CSV_NAME, UtmZone, read_csv_layout
-from vgsearch.data.decode import read_image
 from vgsearch.data.index_cache import default_cache_dir, load_table, save_table
 from vgsearch.data.listing import Listing, digest, list_images
 from vgsearch.data.names import NAME_LAYOUT, parse_names
 from vgsearch.errors import DataError
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,6 +55,9 @@ class ImageIndex:
 
     def read(self, i: int) -> Tensor:
         """Decode image `i`, uint8 (3, h, w); see `read_image` for what it raises."""
+        # Here, because whoever asks for an index alone should not load PyTorch.
+        from vgsearch.data.decode import read_image
+
         return read_image(self.absolute(i))
 
     @property
