@@ -51,18 +51,18 @@ def test_the_four_settings_each_with_a_key_of_its_own(
         assert f"val-fda-{setting}: R@1" in run.out
         assert f"FDA {setting}, beta 0.05, seed 0" in run.out
         assert f"database {number * (2 if setting.endswith('add') else 1)}," in run.out
-        assert "from stored descriptors" not in run.out
+        assert "; from stored descriptors" not in run.out
         stamps.add(RetrievalResult.from_npz(tmp_path / "scores" / f"val-fda-{setting}.npz").stamp)
         lines.append(run.out)
         forward_passes.clear()
         again = vgsearch(*options)
         assert recalls(again.out) == recalls(run.out)
-        assert "from stored descriptors" in again.out
+        assert "; from stored descriptors" in again.out
         assert not forward_passes
         assert recalls(vgsearch(*options, "--no-store").out) == recalls(run.out)
     assert len(stamps) == 5
     again = vgsearch("evaluate", checkpoint, "--on", "val")
-    assert "from stored descriptors" in again.out
+    assert "; from stored descriptors" in again.out
     assert recalls(again.out) == recalls(plain.out)
     listed = vgsearch("descriptors", "ls")
     assert "val_night/queries, in the style of database (FDA, beta 0.05)" in " ".join(listed.out.split())

@@ -2,8 +2,8 @@
 
 Yang & Soatto (CVPR 2020), equations 3 and 4: of a photo's spectrum the phases stay, and the amplitudes of the
 lowest frequencies become those of the style photo. Their window is a square of 2 b + 1 frequencies a side
-around zero, b = floor(min(h, w) beta), as in their code (in their text it is as wide as it is high in parts
-of each side).
+around zero, b = floor(min(h, w) beta), as in their numpy code. (In their text each side has its own b; their
+code for torch leaves frequency +b out, which a real photo's symmetric spectrum cannot.)
 
 Everything outside the window stays as it is. So the result is the photo plus what changes inside, and only
 the window's few rows and columns are ever transformed in both directions: half of them, since the spectrum of

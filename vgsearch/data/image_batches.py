@@ -129,7 +129,7 @@ class ImageSource(ABC):
         return Plan(images, image_ids, labels, draws, styles)
 
     def load(self, plan: Plan, position: int) -> Tensor:
-        """Read one image: the original, uint8 (3, h, w), or its place in `plan.images`, filled."""
+        """Read one item: a photo or style, uint8 (3, h, w), or its place in `plan.images`, filled."""
         if position >= len(plan.image_ids):
             return self._read_style(plan, int(plan.styled[position - len(plan.image_ids)]))
         original = self.index.read(int(plan.image_ids[position]))
