@@ -14,7 +14,7 @@ from vgsearch.reporting.paper.matching import (
     differences,
     find_match,
     find_test,
-    test_differences,
+    scoring_differences,
 )
 from vgsearch.reporting.paper.our_runs import OurRun
 from vgsearch.reporting.paper.printed import Column, PrintedRow, PrintedTable
@@ -76,7 +76,7 @@ def _fill_row(table: PrintedTable, row: PrintedRow, runs: Sequence[OurRun]) -> F
     missing = [split for split, test in tests.items() if test is None]
     found = [test for test in tests.values() if test is not None]
     commands = score_commands(match.run.reference, asked, missing) if missing else []
-    scored = [text for test in found for text in test_differences(test)]
+    scored = [text for test in found for text in scoring_differences(test)]
     return FilledRow(
         printed=row,
         asked=asked,
