@@ -1,11 +1,18 @@
 """`vgsearch report --paper` over a real store, and how results come into it."""
 
 import csv
+import shlex
 
 import pytest
+import typer
 
 from tests.reporting.paper.recorded import Recorded, paper_config, result
+from vgsearch.cli.main import app
 from vgsearch.registry.kept_tests import kept_tests
+from vgsearch.reporting.paper.commands import train_commands
+from vgsearch.reporting.paper.interpretation import asked_by
+from vgsearch.reporting.paper.our_runs import read_our_runs
+from vgsearch.reporting.paper.printed import printed_tables
 from vgsearch.retrieval.recall import RetrievalResult
 
 
@@ -70,14 +77,45 @@ def test_what_cannot_be_done_is_one_line(vgsearch, arguments, message):
     assert len(run.err.splitlines()) == 1
 
 
+def test_the_commands_that_it_prints_can_be_typed():
+    commands = {
+        command
+        for table in printed_tables()
+        for row in table.rows
+        for command in train_commands(table.number, asked_by(table.number, row), table.splits)
+    }
+    group = typer.main.get_command(app)
+    for command in commands:
+        _, verb, *arguments = shlex.split(command)
+        group.commands[verb].make_context(verb, arguments)
+    assert {command.split()[1] for command in commands} == {"tune", "evaluate", "soup"}
+
+
+def test_other_ways_of_scoring_are_kept_apart(vgsearch, own_searched_store):
+    registry, home, _ = own_searched_store
+    command = ("evaluate", registry.versions("pot")[0].reference, "--on", "test/day", "--home", home)
+    for options in ((), ("--query-method", "central_crop"), ("--fda", "queries_to_database")):
+        run = vgsearch(*command, *options)
+        assert run.code == 0, run.err
+    (scored,) = [run for run in read_our_runs(registry).runs if run.tests]
+    # Artifacts are those of a store that other tests share.
+    assert {(test.split, test.asked[1], test.fda) for test in scored.tests} >= {
+        ("day", "native", ""),
+        ("day", "central_crop", ""),
+        ("day", "native", "queries_to_database"),
+    }
+
+
 def test_what_evaluate_scores_is_kept_with_the_model(vgsearch, own_searched_store):
     registry, home, _ = own_searched_store
     version = registry.versions("pot")[0]
     run = vgsearch("evaluate", version.reference, "--on", "test/day", "--on", "val", "--home", home)
     assert run.code == 0, run.err
     (scoring,) = registry.scored_tests("pot")
-    ((split, content),) = kept_tests(registry, version, scoring.model)
-    kept = RetrievalResult.from_npz(content)
-    assert (split, kept.stamp) == ("day", scoring.stamp)
-    assert f"R@1 {kept.at(1)}" in run.out
-    assert kept_tests(registry, registry.versions("pot")[1], scoring.model) == []
+    kept = [
+        (split, RetrievalResult.from_npz(npz)) for split, npz in kept_tests(registry, version, scoring.model)
+    ]
+    (own,) = [result for split, result in kept if (split, result.stamp) == ("day", scoring.stamp)]
+    assert f"R@1 {own.at(1)}" in run.out
+    assert not any(split == "val" for split, _ in kept)
+    assert kept_tests(registry, version, "another-key") == []

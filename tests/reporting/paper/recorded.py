@@ -34,7 +34,13 @@ def paper_config(**changes: object) -> TrialConfig:
 
 
 def result(
-    split: str, first: int, later: int = 0, *, method: str = "native", queries: int | None = None
+    split: str,
+    first: int,
+    later: int = 0,
+    *,
+    method: str = "native",
+    queries: int | None = None,
+    seconds: float | None = None,
 ) -> RetrievalResult:
     """A result with `first` hits at rank 1 and `later` more at rank 5."""
     count = queries or QUERIES[split]
@@ -42,7 +48,8 @@ def result(
     ranks[:first] = 0
     ranks[first : first + later] = 4
     size = "fullsize" if method == "native" else "480px"
-    return RetrievalResult(split, ranks, 0, f"1f0c2a9e7b3d5a60-25m-{method}-{size}")
+    stamp = f"1f0c2a9e7b3d5a60-25m-{method}-{size}"
+    return RetrievalResult(split, ranks, 0, stamp, query_extraction_s=seconds)
 
 
 class Recorded:

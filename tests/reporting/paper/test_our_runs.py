@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.reporting.paper.recorded import Recorded, paper_config, result
 from vgsearch.config.trial import TrialConfig
+from vgsearch.registry.names import KIND_TAG
 from vgsearch.registry.params import flatten
+from vgsearch.reporting.paper.asked import Asked
+from vgsearch.reporting.paper.matching import answers
 from vgsearch.reporting.paper.our_runs import OurRun, read_our_runs, trial_from_params
 
 
@@ -84,6 +89,18 @@ def test_combinations_say_how_and_by_what(recorded: Recorded) -> None:
     assert soup.selected_on_test
     assert soup.val_percent == 63.5
     assert (ensemble.kind, ensemble.method, ensemble.selected_on_test) == ("ensemble", "mean", False)
+
+
+def test_other_networks_are_read_and_answer_no_row(
+    recorded: Recorded, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recorded.search("a")
+    version = recorded.trial("a", "t0", paper_config(), 61.2, result("sf_xs", 500))
+    foreign = replace(version, tags={**version.tags, KIND_TAG: "from elsewhere"})
+    monkeypatch.setattr(recorded.registry, "versions", lambda search: [foreign])
+    run = only(recorded)
+    assert (run.trial, run.method, len(run.tests)) == (paper_config(), "", 1)
+    assert not answers(run, Asked("resnet18.tv_in1k"))
 
 
 def test_what_cannot_be_read_is_said_and_the_rest_is_shown(recorded: Recorded) -> None:

@@ -84,6 +84,20 @@ def test_ours_stands_below_the_papers_row_with_its_interval(printed: Printed, st
     assert "3 recalls of ours cannot be told from the paper's" in text
 
 
+def test_our_extraction_times_stand_below_the_papers(printed: Printed, recorded: Recorded) -> None:
+    recorded.search("a")
+    scores = [
+        result("sf_xs", 522, seconds=18.7),
+        result("tokyo_xs", 219, seconds=5.96),
+        result("tokyo_night", 53),
+    ]
+    recorded.trial("a", "t0", paper_config(precision="fp32"), 61.0, *scores)
+    lines = printed(PaperTable(filled(7, recorded)), 120)
+    at = next(i for i, line in enumerate(lines) if line.split()[:2] == ["-", "1"])
+    assert [lines[at].split()[i] for i in (2, 5, 8)] == ["19", "6", "2"]
+    assert [lines[at + 1].split()[i] for i in (2, 5, 8)] == ["19", "6.0", "-"]
+
+
 def test_notes_say_who_ours_is_and_what_would_do_the_rest(store: Recorded) -> None:
     found = {note.mark: note for note in annotate(filled(1, store)).notes}
     assert found["3"].text == (

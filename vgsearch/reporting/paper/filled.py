@@ -14,7 +14,7 @@ from vgsearch.reporting.paper.matching import (
     differences,
     find_match,
     find_test,
-    test_differences,
+    scoring_differences,
 )
 from vgsearch.reporting.paper.our_runs import OurRun
 from vgsearch.reporting.paper.printed import Column, PrintedRow, PrintedTable
@@ -32,6 +32,7 @@ class FilledRow:
         asked: What it asks for.
         match: The run that stands for it; None without any.
         ours: Our recalls, in the columns that have been scored.
+        seconds: What describing the queries took us, by split, where it was measured.
         commands: What would produce the missing ones, in order; none where nothing is missing or nothing can.
         differences: In what our training or scoring was another than the paper's.
     """
@@ -40,6 +41,7 @@ class FilledRow:
     asked: Asked
     match: Match | None
     ours: Mapping[Column, Recall]
+    seconds: Mapping[str, float]
     commands: tuple[str, ...]
     differences: tuple[str, ...]
 
@@ -71,18 +73,23 @@ def _fill_row(table: PrintedTable, row: PrintedRow, runs: Sequence[OurRun]) -> F
     match = find_match(runs, asked)
     if match is None:
         commands = train_commands(table.number, asked, table.splits)
-        return FilledRow(row, asked, None, {}, tuple(commands), ())
+        return FilledRow(row, asked, None, {}, {}, tuple(commands), ())
     tests = {split: find_test(match.run, split, asked) for split in table.splits}
     missing = [split for split, test in tests.items() if test is None]
     found = [test for test in tests.values() if test is not None]
     commands = score_commands(match.run.reference, asked, missing) if missing else []
-    scored = [text for test in found for text in test_differences(test)]
+    scored = [text for test in found for text in scoring_differences(test)]
     return FilledRow(
         printed=row,
         asked=asked,
         match=match,
         ours={
             (split, n): test.result.at(n) for split, n in table.columns if (test := tests[split]) is not None
+        },
+        seconds={
+            test.split: test.result.query_extraction_s
+            for test in found
+            if test.result.query_extraction_s is not None
         },
         commands=tuple(commands),
         differences=tuple(dict.fromkeys([*differences(match.run, asked), *scored])),

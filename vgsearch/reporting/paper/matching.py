@@ -118,10 +118,10 @@ def find_test(run: OurRun, split: str, asked: Asked) -> OurTest | None:
         for test in run.tests
         if test.split == split and asked.query_method in test.asked and test.fda == asked.fda
     ]
-    return min(found, key=lambda test: len(test_differences(test)), default=None)
+    return min(found, key=lambda test: len(scoring_differences(test)), default=None)
 
 
-def test_differences(test: OurTest) -> list[str]:
+def scoring_differences(test: OurTest) -> list[str]:
     """In what a test was scored otherwise than the paper's, in words."""
     asked = test.asked
     wanted = query_counts().get(test.split)

@@ -17,7 +17,13 @@ from vgsearch.registry.checkpoint_files import LINEAGE_FILE
 from vgsearch.registry.kept_tests import kept_tests
 from vgsearch.registry.names import CHAMPION_ALIAS, SELECTED_ON_TAG, recall_tag
 from vgsearch.registry.protocol import Registry
-from vgsearch.registry.records import ModelVersion, SearchRecord, TrialRecord, VersionKind
+from vgsearch.registry.records import (
+    COMBINATION_KINDS,
+    ModelVersion,
+    SearchRecord,
+    TrialRecord,
+    VersionKind,
+)
 from vgsearch.retrieval.recall import RetrievalResult
 
 _FDA = re.compile(r"-fda-(?P<setting>[a-z_]+)$")
@@ -164,7 +170,7 @@ def _our_run(
     else:
         folder = registry.download(version.reference)
         trial = read_spec(folder).trial
-        method = _method(folder)
+        method = _method(folder) if version.kind in COMBINATION_KINDS else ""
     objective, value = _val(search, version, record)
     return OurRun(
         reference=version.reference,

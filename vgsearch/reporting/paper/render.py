@@ -95,7 +95,7 @@ class PaperTable:
     ) -> Iterator[str]:
         for split in splits:
             if row.printed.seconds:
-                yield row.printed.seconds[split] if write is paper_cell else ""
+                yield row.printed.seconds[split] if write is paper_cell else our_seconds(row, split)
             for n in self._table.printed.ns(split):
                 yield write(row, (split, n), writer)
 
@@ -112,6 +112,14 @@ def our_cell(row: FilledRow, column: Column, writer: IntervalWriter) -> str:
     if recall is None:
         return "-" if row.ours else ""
     return value_with(recall.percent, writer(recall))
+
+
+def our_seconds(row: FilledRow, split: str) -> str:
+    """What describing the queries took us: whole seconds as the paper's from ten on, else a tenth."""
+    seconds = row.seconds.get(split)
+    if seconds is None:
+        return "-" if row.ours else ""
+    return f"{seconds:.0f}" if seconds >= 10 else f"{seconds:.1f}"
 
 
 def value_with(percent: float, interval: str) -> str:

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from vgsearch.reporting.paper.filled import FilledRow, FilledTable
 from vgsearch.reporting.paper.notes import annotate, apart_lines, opening_lines, ours_name, suffix
 from vgsearch.reporting.paper.printed import DATA_SETS, printed_recall
-from vgsearch.reporting.paper.render import our_cell, paper_cell
+from vgsearch.reporting.paper.render import our_cell, our_seconds, paper_cell
 from vgsearch.reporting.paper.unplaced import REMARK, TITLE, UnplacedScore
 from vgsearch.reporting.wording import bracket
 from vgsearch.retrieval.recall import RECALL_NS, Recall
@@ -24,6 +24,7 @@ _COLUMNS = (
     *("table", "row", "labels", "data_set", "n"),
     *("paper", "paper_low", "paper_high", "paper_queries"),
     *("ours", "ours_low", "ours_high", "ours_queries"),
+    *("paper_extraction_s", "ours_extraction_s"),
     *("state", "is_target", "why_no_target", "missing_method"),
     *("model", "matching", "selected_on_test", "differences", "commands"),
 )
@@ -70,7 +71,7 @@ def _markdown_table(table: FilledTable) -> str:
         for split in printed.splits:
             if row.printed.seconds:
                 cells.append(row.printed.seconds[split])
-                ours.append("")
+                ours.append(our_seconds(row, split))
             cells += [paper_cell(row, (split, n), bracket) for n in printed.ns(split)]
             ours += [our_cell(row, (split, n), bracket) for n in printed.ns(split)]
         lines += [_line(cells), *([_line(ours)] if marks.ours else [])]
@@ -131,6 +132,8 @@ def _csv_rows(table: int, number: int, row: FilledRow) -> list[dict[str, object]
             **_interval("paper", printed_recall(split, n, percent)),
             "paper": percent,
             **_interval("ours", row.ours.get((split, n))),
+            "paper_extraction_s": row.printed.seconds.get(split, ""),
+            "ours_extraction_s": "" if split not in row.seconds else f"{row.seconds[split]:.2f}",
         }
         for (split, n), percent in row.printed.percents.items()
     ]
