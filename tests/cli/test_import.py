@@ -66,7 +66,10 @@ def test_from_file_to_recall(vgsearch, own_store, searched_store, file, network,
     assert_refused(
         vgsearch("compare", CHAMPION, CHAMPION), "was imported without data: say on what with --on"
     )
+    styled = vgsearch("evaluate", CHAMPION, "--on", data, "--fda", "train_to_split")
+    assert_refused(styled, "it was imported without data", "--fda-style")
     assert_refused(vgsearch("soup", "--search", NAME), "imported without data", "--data-of")
+    assert "left out" not in vgsearch("report", "--paper").out
     shown = vgsearch("best", NAME)
     assert re.search(r"imported +imported-[0-9a-f]{12}", shown.out)
 
