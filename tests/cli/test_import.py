@@ -54,8 +54,9 @@ def test_from_file_to_recall(vgsearch, own_store, searched_store, file, network,
     (data,) = {read_spec(searched_store.registry.download("models:/vgsearch-pot/1")).data.val}
     image = next(iter(sorted(load_retrieval_set(data, 25.0).database.root.glob("*.jpg"))))
     pixels = read_image(image)[None]
+    ours = load_network(folder)
     with torch.inference_mode():
-        expected, got = network(pixels / 255), load_network(folder)(pixels)
+        expected, got = network(pixels / 255), ours(pixels)
     torch.testing.assert_close(got, expected, rtol=0, atol=1e-5)
 
     scored = vgsearch("evaluate", CHAMPION, "--on", data)
@@ -65,7 +66,10 @@ def test_from_file_to_recall(vgsearch, own_store, searched_store, file, network,
     assert_refused(
         vgsearch("compare", CHAMPION, CHAMPION), "was imported without data: say on what with --on"
     )
+    styled = vgsearch("evaluate", CHAMPION, "--on", data, "--fda", "train_to_split")
+    assert_refused(styled, "it was imported without data", "--fda-style")
     assert_refused(vgsearch("soup", "--search", NAME), "imported without data", "--data-of")
+    assert "left out" not in vgsearch("report", "--paper").out
     shown = vgsearch("best", NAME)
     assert re.search(r"imported +imported-[0-9a-f]{12}", shown.out)
 
@@ -166,21 +170,6 @@ def test_imported_searched_from_souped_and_ensembled(
     ensemble = vgsearch("ensemble", tmp_path / "ensemble.yaml", *home)
     assert ensemble.code == 0, ensemble.err
     assert registry.champion(NAME).reference in ensemble.out
-
-
-@pytest.mark.slow
-def test_a_search_whose_trials_all_start_from_an_import(vgsearch, own_searched_store, file, tmp_path):
-    home = ("--home", own_searched_store.home)
-    assert vgsearch("import", "cosplace", file, "--backbone", "ResNet18", *home).code == 0
-    path = space_file(own_searched_store, tmp_path / "space.yaml", seed=0)
-    text = path.read_text().replace("lr: 1.0e-05", "lr: !loguniform [1.0e-6, 1.0e-5]")
-    path.write_text(f"{text}search: {{num_trials: 1}}\nresources: {{gpus_per_trial: 0, cpus_per_trial: 1}}\n")
-    done = vgsearch("tune", path, *home)
-    assert done.code == 0, done.err
-    assert "its 32-D linear layer and GeM p 2.37 are taken too" in done.out
-    registry = MlflowRegistry(own_searched_store.home, None)
-    weights = read_spec(registry.download("models:/vgsearch-on@champion")).trial.weights
-    assert weights == str(registry.download(CHAMPION) / "model.safetensors")
 
 
 def test_normalisation_of_the_oracle():

@@ -66,6 +66,9 @@ def settle(module: nn.Module, seed: int) -> None:
             each.momentum = 1.0
             each.weight.copy_(torch.rand(each.weight.shape, generator=draw) * 0.4 + 0.8)
             each.bias.copy_(torch.randn(each.bias.shape, generator=draw) * 0.1)
+        for each in module.modules():
+            if isinstance(each, torchvision.models.resnet.Bottleneck):
+                each.bn3.weight.mul_(0.3)  # as after training, where blocks add little to what they are given
         module.train()
         for each in module.modules():
             if type(each).__name__ == "StochasticDepth":

@@ -10,11 +10,13 @@ from torch import nn
 
 from tests.models.foreign import CHANNELS, CosPlaceNetwork, blocky
 from vgsearch.config.search import NoData, TrialSpec
+from vgsearch.config.trial import BackboneConfig, TrialConfig
 from vgsearch.errors import ConfigError, WeightsError
 from vgsearch.models.architecture import architecture_hash
 from vgsearch.models.backbones import build_backbone
 from vgsearch.models.checkpoint import load_network, read_spec, save_checkpoint
 from vgsearch.models.cosplace_import import COSPLACE_BACKBONES, find_cosplace_backbone, import_cosplace
+from vgsearch.models.network import build_network
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -67,9 +69,6 @@ def test_descriptors_are_those_of_cosplace_in_every_backbone(backbone: str, tmp_
 
 
 def test_the_epsilon_of_a_large_efficientnet_is_part_of_its_architecture(tmp_path: Path) -> None:
-    from vgsearch.config.trial import BackboneConfig, TrialConfig
-    from vgsearch.models.network import build_network
-
     own = TrialConfig(backbone="test_efficientnet", weights="none", descriptor_dim=8)
     moved = own.model_copy(update={"backbone": BackboneConfig(name="test_efficientnet", bn_eps=1e-3)})
     networks = [build_network(trial).eval() for trial in (own, moved)]
@@ -85,6 +84,12 @@ def test_the_epsilon_of_a_large_efficientnet_is_part_of_its_architecture(tmp_pat
     assert {m.eps for m in again.modules() if isinstance(m, nn.BatchNorm2d)} == {1e-3}
     with pytest.raises(ConfigError, match=r"bn_eps: vgg16 has no BatchNorm; leave bn_eps out"):
         build_backbone(BackboneConfig(name="vgg16", bn_eps=1e-3), image_px=64)
+
+
+def test_a_backbone_without_its_own_epsilon_is_written_as_before() -> None:
+    written = BackboneConfig(name="resnet18").model_dump()
+    assert written == {"name": "resnet18", "weights": None, "trainable_stages": None, "frozen_bn": None}
+    assert BackboneConfig(name="resnet18", bn_eps=1e-3).model_dump()["bn_eps"] == 1e-3
 
 
 def wrapped(state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:

@@ -99,9 +99,10 @@ class FdaRequest:
         from vgsearch.data.index import index_folder
 
         if self.style is None:
-            if not Path(train).is_dir():
+            if not train or not Path(train).is_dir():
                 raise DataError(
-                    f"--fda train_to_split needs the model's training photos, and {train} is not there: "
+                    "--fda train_to_split needs the model's training photos, and "
+                    f"{f'{train} is not there' if train else 'it was imported without data'}: "
                     "name a folder of photos with --fda-style"
                 )
             return index_folder(Path(train))

@@ -47,7 +47,7 @@ class NoData(DataConfig):
     """What stands in the place of a data section where there is none: with a network from elsewhere."""
 
     train: str = Field("", max_length=0)
-    val: str | dict[str, str] = Field(default_factory=dict, max_length=0)
+    val: dict[str, str] = Field(default_factory=dict, max_length=0)
     tests: dict[str, str] = Field(default_factory=dict, max_length=0)
 
 

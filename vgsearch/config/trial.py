@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
-from pydantic import Field
+from pydantic import Field, SerializerFunctionWrapHandler, model_serializer
 
 from vgsearch.config.losses import CosFaceConfig, LossConfig
 from vgsearch.config.strict import Strict
@@ -33,6 +33,12 @@ class BackboneConfig(Strict):
     trainable_stages: int | None = Field(None, ge=0)
     frozen_bn: FrozenBatchNorm | None = None
     bn_eps: float | None = Field(None, gt=0, le=0.1, description="epsilon of every BatchNorm")
+
+    @model_serializer(mode="wrap")
+    def _without_unset_eps(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """An unset epsilon leaves no trace: files and keys written before it existed stay the same."""
+        dumped: dict[str, Any] = handler(self)
+        return {key: value for key, value in dumped.items() if value is not None or key != "bn_eps"}
 
 
 class PoolingConfig(Strict):

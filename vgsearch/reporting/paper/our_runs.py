@@ -103,6 +103,8 @@ class OurRuns:
 def read_our_runs(registry: Registry) -> OurRuns:
     """Read every search of a store: of each trial its newest version, and every combination.
 
+    Networks from elsewhere are no runs of ours, and are left out.
+
     Raises:
         RegistryError: The store does not answer.
     """
@@ -196,7 +198,8 @@ def _our_run(
 
 def _newest(versions: Sequence[ModelVersion]) -> list[ModelVersion]:
     """Of each trial and each combination the newest version: a trial's best epoch."""
-    return list({(version.kind, version.uid): version for version in versions}.values())
+    ours = [version for version in versions if version.kind != "imported"]
+    return list({(version.kind, version.uid): version for version in ours}.values())
 
 
 def _val(search: SearchRecord, version: ModelVersion, record: TrialRecord | None) -> tuple[str, float | None]:
