@@ -3,8 +3,8 @@
 One at a time is what research code does, since photos of several sizes make no batch: float32, NCHW, one PIL
 -> tensor -> normalise -> resize -> crop per query in DataLoader workers, batches of one (of five with five
 crops). vgsearch plans batches by the size that the network sees. Both sides run the same network on the same
-files with the same number of workers, in turns; the best round of each counts, since other load on the machine
-can only slow one down.
+files with the same number of workers, in turns; the best round of each counts, since other load on the
+machine can only slow one down.
 
     python benchmarks/query_methods.py            # about five minutes on 2 cores
 """
