@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shutil
+from pathlib import Path
 
 import pytest
 import torch
@@ -11,6 +12,7 @@ import torch
 from tests.ensembling.soup_world import SEARCH, build_soup_world
 from vgsearch.registry.kept_tests import kept_tests
 from vgsearch.registry.mlflow_registry import MlflowRegistry
+from vgsearch.training.val_scores import stored_results
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -155,3 +157,25 @@ def test_what_is_refused_leaves_no_version(soup, world):
 
 def test_an_empty_store_says_what_to_do(vgsearch, own_store):
     assert_refused(vgsearch("soup"), "vgsearch tune")
+
+
+def test_a_query_method_with_several_descriptors_is_refused_at_its_line(soup, tmp_path):
+    file = tmp_path / "nearest.yaml"
+    file.write_text("top_k: 2\neval:\n  query_method: nearest_crop\n")
+    assert_refused(soup(file), "nearest.yaml:3: eval.query_method: nearest_crop gives 5 descriptors")
+
+
+@pytest.mark.slow
+def test_the_papers_table_16_runs_with_its_central_crops(soup, world):
+    file = Path(__file__).parents[2] / "ensembles" / "paper_table16.yaml"
+    run = soup(
+        file, "--allow-test-selection", "--set", f"searches=[{SEARCH}]", "--set", "top_k=2",
+        "--set", "criteria=[val/recall_at_1, test/day/recall_at_5]",
+        "--set", "eval.crop_height_px=48", "--set", "eval.crop_width_px=64",
+    )  # fmt: skip
+    assert run.code == 0, run.err
+    made = [each for each in world.registry.versions(SEARCH) if any("table16" in a for a in each.aliases)]
+    assert len(made) == 2
+    for version in made:
+        result = stored_results(world.registry.download(version.reference))[""]
+        assert result.stamp.endswith("-25m-central_crop-fullsize-48x64")

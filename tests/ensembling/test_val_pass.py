@@ -8,6 +8,7 @@ import torch
 from torch import nn
 
 from tests.ensembling.searched_store import build_world
+from vgsearch.config.query_method import ONE_ROW
 from vgsearch.config.search import DataConfig, EvalConfig
 from vgsearch.ensembling.criterion import Criterion
 from vgsearch.ensembling.val_pass import ValPass
@@ -53,14 +54,14 @@ def world(tmp_path_factory):
 
 @pytest.fixture
 def make_pass(world, tmp_path):
-    def make(criterion="val/mean/recall_at_1", batch_size=8, early_drop=True, **options):
+    def make(criterion="val/mean/recall_at_1", batch_size=8, early_drop=True, scoring=None, **options):
         parsed = Criterion.parse(criterion)
         sets = load_val_sets(world)
         own = {split: sets[split] for split in parsed.splits(world)}
         return ValPass(
             own,
             parsed,
-            eval_config=EvalConfig(batch_size=batch_size),
+            eval_config=scoring or EvalConfig(batch_size=batch_size),
             device=CPU,
             precision=FP32,
             threads=2,
@@ -97,6 +98,23 @@ def test_a_whole_pass_gives_the_results_of_plain_scoring(world, make_pass, batch
     assert val_pass.num_decoded == val_pass.num_images  # once, for both networks
     # A database and queries that two splits share are described once.
     assert val_pass.num_images == len(sets["day"].database) + len(sets["day"].queries)
+    val_pass.close()
+
+
+@pytest.mark.parametrize("method", ONE_ROW)
+def test_every_method_with_one_descriptor_a_query(world, make_pass, method):
+    sets = load_val_sets(world)
+    scoring = EvalConfig(query_method=method, crop_height_px=40, crop_width_px=56)
+    val_pass = make_pass(scoring=scoring)
+    for _ in range(2):  # from files, then from the cache
+        tried = val_pass.run(ToyNetwork())
+        expected = score_sets(
+            ToyNetwork(), list(sets.values()), eval_config=scoring, device=CPU, precision=FP32
+        )
+        for ours, theirs in zip(tried.results.values(), expected, strict=True):
+            assert np.array_equal(ours.first_hit_rank, theirs.first_hit_rank)
+            assert ours.stamp == theirs.stamp
+    assert val_pass.num_decoded == val_pass.num_images
     val_pass.close()
 
 

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from vgsearch.config.ensemble import EnsembleFile
+from vgsearch.config.query_method import require_one_row
 from vgsearch.config.search import DataConfig, EvalConfig
 from vgsearch.ensembling.candidates import (
     Candidate,
@@ -47,7 +48,8 @@ def gather_pot(registry: Registry, file: EnsembleFile, *, allow_test_selection: 
 
     Raises:
         ConfigError: a criterion that the data cannot answer or that reads a test split unasked; models that
-            see images at other sizes; `mean` over descriptors of other lengths.
+            see images at other sizes, or with several descriptors a query; `mean` over descriptors of other
+            lengths.
         DataError: models of other data, or whose data is not on this machine.
         RegistryError: a search or a member is not recorded, or is an ensemble itself.
         CheckpointError: a recorded model is damaged.
@@ -147,6 +149,7 @@ def _common_eval(candidates: Sequence[Candidate], file: EnsembleFile) -> EvalCon
                         "ensemble's file to say which, or leave one of their searches out"
                     ]
                 )
+    require_one_row(eval_config.query_method, first.reference)
     return eval_config
 
 

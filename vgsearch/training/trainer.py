@@ -114,6 +114,9 @@ class Trainer:
         trunk = trunk_folder(spec, folder) if checkpoint is None else None
         self._data: TrialData | None = load_trial_data(spec.data, spec.trial)
         self.num_queries = {split: len(found.queries) for split, found in self._data.val.items()}
+        # A query method without a target is told before the first epoch, not after it.
+        for found in self._data.val.values():
+            query_config(spec.eval, found.database, threads=self._loader_threads)
         self._processes = TrialProcesses(spec, self._device, self._precision, each, processes)
         try:
             with deterministic_kernels(spec.deterministic):
