@@ -133,18 +133,17 @@ class TargetBatches(AugmentedBatches[Tensor]):
         augment_on_device: bool | None = None,
         domain_sizes: Sequence[int] | None = None,
     ) -> None:
-        """Describe the batches, as in `TrainingBatches`.
+        """Describe the batches; what is not said here is as in `TrainingBatches`.
 
         Args:
-            index: The images.
-            trial: As there.
+            index: The images, domain after domain.
+            trial: Gives image size, augmentation, iterations per epoch and seed.
             batch_size: Images of all domains together, at least one for each.
-            epoch: As there.
-            threads: As there.
-            device: As there.
-            augment_on_device: As there.
-            domain_sizes: How many images each domain has, in the order in which they stand in `index`; None
-                for a single domain.
+            epoch: >= 0.
+            threads: Loader threads, >= 1.
+            device: Where the batches go.
+            augment_on_device: See there.
+            domain_sizes: How many images of `index` belong to each domain; None for a single one.
 
         Raises:
             DataError: The index, or a domain, is empty.

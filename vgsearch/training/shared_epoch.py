@@ -57,7 +57,7 @@ def train_share(
     group = epoch % parts.classifiers.num_groups
     counts = (
         []
-        if data.target is None or trial.domain is None
+        if parts.domain is None or trial.domain is None
         else target_counts(trial.batch_size, trial.domain, len(data.target_sizes))
     )
     step = replace(
