@@ -135,7 +135,7 @@ def test_kinds_are_asked_for(searched_store: SearchedStore) -> None:
     trial = gather_candidates(searched_store.registry, [searched_store.search])[0]
     registry = MemoryRegistry()
     registry.open_search("s", params={}, config_text="")
-    with pytest.raises(RegistryError, match="no trial is recorded in s"):
+    with pytest.raises(RegistryError, match="no trial or imported network is recorded in s"):
         gather_candidates(registry, ["s"])
     run = registry.open_combination("s", "soup-1", kind="soup", label="", params={}, spec_text="")
     registry.record_checkpoint(run, trial.folder, search="s", uid="soup-1", epoch=1)

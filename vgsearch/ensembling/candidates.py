@@ -96,7 +96,8 @@ def gather_candidates(
         found.extend(open_candidate(registry, version) for version in ordered)
     if not found:
         named = ", ".join(searches) or "no search"
-        raise RegistryError(f"no {' or '.join(kinds)} is recorded in {named}: let one end first")
+        wanted = " or ".join("imported network" if kind == "imported" else kind for kind in kinds)
+        raise RegistryError(f"no {wanted} is recorded in {named}: let one end first")
     return found
 
 
