@@ -139,7 +139,7 @@ def test_kinds_are_asked_for(searched_store: SearchedStore) -> None:
         gather_candidates(registry, ["s"])
     run = registry.open_combination("s", "soup-1", kind="soup", label="", params={}, spec_text="")
     registry.record_checkpoint(run, trial.folder, search="s", uid="soup-1", epoch=1)
-    with pytest.raises(RegistryError, match="no trial is recorded in s"):
+    with pytest.raises(RegistryError, match="no trial or imported network is recorded in s"):
         gather_candidates(registry, ["s"])
     (soup,) = gather_candidates(registry, ["s"], kinds=("trial", "soup"))
     assert soup.version.kind == "soup"

@@ -213,10 +213,13 @@ def test_an_ensemble_is_no_start(tmp_path: Path) -> None:
     assert "is an ensemble; give a single network's weights" in refusal(tmp_path / "model.safetensors")
 
 
-@pytest.fixture
-def whole_file(tmp_path: Path) -> bytes:
-    torch.save({"a.weight": torch.zeros(5000)}, tmp_path / "whole.pth")
-    return (tmp_path / "whole.pth").read_bytes()
+@pytest.fixture(params=["zip", "as torch before 1.6"])
+def whole_file(request: pytest.FixtureRequest, tmp_path: Path) -> bytes:
+    path = tmp_path / "whole.pth"
+    state = {"a.weight": torch.arange(5000.0)}
+    torch.save(state, path, _use_new_zipfile_serialization=request.param == "zip")
+    assert torch.equal(read_weights_file(path)["a.weight"], state["a.weight"])
+    return path.read_bytes()
 
 
 def unreadable(path: Path) -> str:
