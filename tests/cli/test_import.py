@@ -131,9 +131,11 @@ def test_imported_searched_from_souped_and_ensembled(
 ):
     monkeypatch.setattr(torch, "set_num_threads", lambda count: None)
     store, home = own_searched_store, ("--home", own_searched_store.home)
+    assert vgsearch("import", "cosplace", file, "--backbone", "ResNet18", *home).code == 0
     done = vgsearch("import", "cosplace", file, "--backbone", "ResNet18", "--data-of", "pot", *home)
     assert done.code == 0, done.err
     assert "val: R@1" in done.out
+    assert f"recorded as models:/vgsearch-{NAME}/2, {CHAMPION}" in done.out
     assert f"score it: vgsearch evaluate {CHAMPION} --on day" in done.out
     again = vgsearch("evaluate", CHAMPION, "--on", "val", *home)
     assert "from stored descriptors" in again.out

@@ -77,6 +77,15 @@ def test_the_same_import_again_is_the_same_version(
     assert len(registry.versions("outside")) == 1
 
 
+def test_recalls_make_the_same_file_champion(registry: Registry, record: Callable[..., ModelVersion]) -> None:
+    assert record().is_unscored_import
+    scored = record("imported-2", val__recall_at_1=41.5)
+    assert not scored.is_unscored_import
+    assert scored.aliases == ("champion",)
+    assert record("imported-3", val__recall_at_1=50.0).aliases == ()
+    assert record("imported-1").aliases == ()
+
+
 def test_a_searchs_name_is_refused(registry: Registry, record: Callable[..., ModelVersion]) -> None:
     registry.open_search("grl", params={"a": 1}, config_text="name: grl\n")
     with pytest.raises(RegistryError, match=r"'grl' is the name of a search in this store; .*--name"):

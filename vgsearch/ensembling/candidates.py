@@ -72,7 +72,8 @@ def gather_candidates(
     """Open the newest complete version of each trial or import; no network is built, nothing is scored.
 
     Where the store is on this machine the files are opened in place, else they are downloaded once. Their
-    weights are read once, to check that they are those that were recorded.
+    weights are read once, to check that they are those that were recorded. An import without recalls on val
+    is left out where there is anything else.
 
     Args:
         registry: Where they are recorded.
@@ -87,13 +88,17 @@ def gather_candidates(
         CheckpointError: A version's files are damaged, or lack results of the selection splits.
     """
     found: list[Candidate] = []
+    unscored: list[ModelVersion] = []
     for search in dict.fromkeys(searches):
         newest: dict[str, ModelVersion] = {}
         for version in registry.versions(search):
             if version.kind in kinds:
                 newest[version.uid] = version  # they come by number
         ordered = sorted(newest.values(), key=lambda version: int(version.version))
-        found.extend(open_candidate(registry, version) for version in ordered)
+        unscored += [version for version in ordered if version.is_unscored_import]
+        found.extend(open_candidate(registry, each) for each in ordered if not each.is_unscored_import)
+    if not found and unscored:
+        found.append(open_candidate(registry, unscored[0]))  # says what is missing
     if not found:
         named = ", ".join(searches) or "no search"
         wanted = " or ".join("imported network" if kind == "imported" else kind for kind in kinds)

@@ -84,6 +84,8 @@ def record_import(
 ) -> ModelVersion:
     """Make a network from elsewhere a version of `vgsearch-<name>`, its champion if there is none yet.
 
+    It also takes the place of a champion that is the same file, recorded without recalls.
+
     Every step can be repeated: after a kill the same call finishes what is missing, and the same network with
     the same settings is one version.
 
@@ -122,9 +124,15 @@ def record_import(
         epoch=IMPORT_EPOCH,
         tags={**source.tags(), **recall_tags(metrics)},
     )
-    versions = registry.versions(spec.search)
-    if not any(CHAMPION_ALIAS in each.aliases for each in versions):
+    champions = [each for each in registry.versions(spec.search) if CHAMPION_ALIAS in each.aliases]
+    if not champions or _is_better_known(version, champions[0]):
         registry.set_champion(spec.search, version.version)
     registry.finish_trial(run_id, "complete")
     registry.finish_search(parent, "complete")
     return next(each for each in registry.versions(spec.search) if each.version == version.version)
+
+
+def _is_better_known(version: ModelVersion, champion: ModelVersion) -> bool:
+    """Whether both came from one file, and only the new one says what it is worth on val."""
+    same_file = version.tags.get(SOURCE_SHA256_TAG) == champion.tags.get(SOURCE_SHA256_TAG)
+    return same_file and champion.is_unscored_import and not version.is_unscored_import

@@ -9,7 +9,7 @@ from datetime import datetime
 from typing import Literal, cast
 
 from vgsearch.errors import RegistryError
-from vgsearch.registry.names import KIND_TAG, SELECTED_ON_TEST_TAG, TRANSDUCTIVE_TAG
+from vgsearch.registry.names import KIND_TAG, SELECTED_ON_TEST_TAG, TRANSDUCTIVE_TAG, recall_tag
 
 TrialState = Literal["running", "complete", "stopped", "infeasible", "failed", "out_of_memory"]
 SearchState = Literal["running", "complete", "interrupted", "failed"]
@@ -136,6 +136,11 @@ class ModelVersion:
     def kind(self) -> VersionKind:
         """What it is: a trial's checkpoint, an imported network, or a combination of such."""
         return cast(VersionKind, self.tags.get(KIND_TAG, "trial"))
+
+    @property
+    def is_unscored_import(self) -> bool:
+        """Whether it came from elsewhere and nothing says what it is worth on val."""
+        return self.kind == "imported" and not any(tag.startswith(recall_tag("val/")) for tag in self.tags)
 
     @property
     def selected_on_test(self) -> bool:
