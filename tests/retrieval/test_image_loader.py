@@ -59,7 +59,7 @@ def test_no_more_is_decoded_ahead_than_memory_allows(
             decoded.append(path)
         return read_image(path)
 
-    monkeypatch.setattr("vgsearch.data.index.read_image", counted)
+    monkeypatch.setattr("vgsearch.data.decode.read_image", counted)
     monkeypatch.setattr(image_loader, "PREFETCH_BYTES", 2 * 2 * 3 * 20 * 30)  # two batches of two
     plan = list(plan_batches(np.full((40, 2), (20, 30)), 2))
     with load_batches(index, plan, threads=4) as batches:

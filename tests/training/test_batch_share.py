@@ -59,7 +59,7 @@ def test_no_image_of_another_share_is_decoded(tiny_spec: TrialSpec, monkeypatch:
         decoded.append(path)
         return read_image(path)
 
-    monkeypatch.setattr("vgsearch.data.index.read_image", spy)
+    monkeypatch.setattr("vgsearch.data.decode.read_image", spy)
     seen = sum(len(labels) for _, labels in _training(tiny_spec, BatchShare(2, 3)))
     assert seen == 2 * tiny_spec.trial.iterations_per_epoch  # of batches of 8: 3, 3 and 2
     assert len(decoded) == seen
