@@ -106,15 +106,20 @@ class GeoWarpNetwork(nn.Module):
             float32 (b,): the mean cosine of the 225 positions, at most 1; `NO_MAP` where a quadrilateral has
             no area that a homography could fill.
         """
-        maps = [homography_to(each) for each in self.quadrilaterals(first_features, second_features)]
+        corners = self.quadrilaterals(first_features, second_features)
+        maps = [homography_to(each) for each in corners]
         warped = [warp_images(images, each) for images, each in zip((first, second), maps, strict=True)]
         if first.shape == second.shape:
             one, other = self.local_features(torch.cat(warped)).chunk(2)
         else:
             one, other = (self.local_features(images) for images in warped)
         cosines = (one * other).sum(dim=(1, 2, 3)) / POSITIONS
-        reached = torch.stack([each.isfinite().all(dim=(1, 2)) for each in maps]).all(dim=0)
-        return torch.where(reached, cosines, NO_MAP)
+        known, reached = (
+            torch.stack([each.isfinite().flatten(1).all(dim=1) for each in both]).all(dim=0)
+            for both in (corners, maps)
+        )
+        # A network that diverged is no pair without a map: its NaN stays one.
+        return torch.where(reached, cosines, torch.where(known, NO_MAP, torch.nan))
 
     def dissimilarity(self, first: Tensor, second: Tensor) -> Tensor:
         """How unlike two photos are where both see the same: 1 - `similarity`.
