@@ -4,11 +4,11 @@
     python benchmarks/rerank.py SPLIT CHECKPOINT --authors CHECKOUT     # of github.com/gmberton/geo_warp
 
 The other side is the authors' way (`test.py` of their repository): for every query, in batches of 8, it
-decodes and encodes the query again for each candidate, and every candidate again for every query. Where their code is
-given its own functions are run (they need kornia and shapely), else the same steps written down plainly. Both
-sides get the same candidates, those of the encoder's GeM descriptors, and the same float32 weights; they take
-turns. Reported are pairs per second, decoding included, and for what part of the queries the order, and the
-first candidate, are those of the loop.
+decodes and encodes the query again for each candidate, and every candidate again for every query. Where their
+code is given its own functions are run (they need kornia and shapely), else the same steps written plainly.
+Both sides get the same candidates, those of the encoder's GeM descriptors, and the same float32 weights; they
+take turns. Reported are pairs per second, decoding included, and for what part of the queries the order, and
+the first candidate, are those of the loop.
 """
 
 from __future__ import annotations

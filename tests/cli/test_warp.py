@@ -5,6 +5,7 @@ import json
 import pytest
 
 from tests.cli.test_import import assert_refused
+from vgsearch.registry.mlflow_registry import MlflowRegistry
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -28,6 +29,7 @@ def file(tmp_path, own_city):
     return "small.yaml"
 
 
+@pytest.mark.slow
 def test_from_photos_to_a_network_that_re_ranks(vgsearch, file, tmp_path):
     run = vgsearch("warp", "train", file, "--set", "data.query_fraction=0.5", "--set", "data.cell_m=20")
     assert run.code == 0, run.err
@@ -50,12 +52,22 @@ def test_from_photos_to_a_network_that_re_ranks(vgsearch, file, tmp_path):
     assert "epoch 2/2" in more.out
     assert "epoch 1/2" not in more.out
 
+    registry = MlflowRegistry(tmp_path / "runs", None)
+    (trial,) = registry.trials("warp-small")
+    assert trial.state == "complete"
+    losses = {f"train/{name}_loss" for name in ("self_supervised", "consistency", "features")}
+    assert [losses <= set(metrics) for metrics in trial.history.values()] == [True, True]
+
 
 def test_what_cannot_be_is_one_line(vgsearch, file):
     assert_refused(vgsearch("warp", "train", file, "--set", "data.train=nowhere"), "nowhere")
     assert_refused(
         vgsearch("warp", "train", file, "--set", "encoder_weights=no.pth"), "encoder weights", "no.pth"
     )
+
+
+@pytest.mark.slow
+def test_no_pairs_are_said(vgsearch, file):
     near = ("--set", "data.query_fraction=0.5", "--set", "data.cell_m=20")
     none = vgsearch("warp", "train", file, *near, "--set", "pairs.max_squared_distance=1e-9")
     assert_refused(none, "pairs.max_squared_distance")

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +16,7 @@ from torch import nn
 from vgsearch.cli.demo import build_city
 from vgsearch.cli.named_model import extraction_bar, named_model
 from vgsearch.cli.rerankers import reranker_folder
+from vgsearch.cli.store import open_registry
 from vgsearch.config.search import EvalConfig
 from vgsearch.config.warp_training import WarpTraining, load_warp_training
 from vgsearch.data.gallery_split import split_gallery
@@ -27,6 +30,7 @@ from vgsearch.models.precision import (
     pick_device,
     resolve_precision,
 )
+from vgsearch.registry.warp_runs import WarpRun
 from vgsearch.rerank.baseline import PooledEncoder
 from vgsearch.rerank.checkpoint import geowarp_identity, load_geowarp, save_geowarp
 from vgsearch.rerank.network import GeoWarpNetwork, build_geowarp
@@ -63,7 +67,8 @@ def run_warp_training(
     Raises:
         VgsearchError: One line on what cannot be done.
     """
-    training = load_warp_training(file, overrides).settings
+    document = load_warp_training(file, overrides)
+    training = document.settings
     kept = reranker_folder(training.name, home)
     if training.data.demo_city is not None:
         build_city(data_root / training.data.demo_city.folder, training.data.demo_city, console)
@@ -83,11 +88,15 @@ def run_warp_training(
         if training.uses_pairs:
             pairs = _find_pairs(training, photos, network, model, home, device, precision, threads, console)
 
+    lineage = _lineage(training, photos, model, network)
+    settings = training.model_dump(mode="json")
+    run = WarpRun(open_registry(home), training.name, _uid(lineage), settings, document.text)
+
     def show_epoch(done: WarpEpoch) -> None:
+        run.log_epoch(done.epoch, done.losses)
         losses = ", ".join(f"{name} {value:.4f}" for name, value in done.losses.items())
         _say(console, f"epoch {done.epoch}/{training.epochs}: {losses}")
 
-    lineage = _lineage(training, photos, model, network)
     total = training.epochs * training.iterations_per_epoch
     with extraction_bar(console, f"training {training.name}", total) as advance:
         latest = train_warp(
@@ -104,7 +113,8 @@ def run_warp_training(
             progress=advance,
         )
     save_geowarp(kept, load_geowarp(latest), {**lineage, "epochs": training.epochs})
-    _say(console, f"kept as {kept} ({geowarp_identity(kept)})")
+    run.finish(kept)
+    _say(console, f"kept as {kept} ({geowarp_identity(kept)}), recorded as {run.search}")
     _say(console, f"re-rank with it: vgsearch evaluate MODEL --on SPLIT --rerank geowarp:{training.name}")
     return kept
 
@@ -182,6 +192,15 @@ def _lineage(
         "pairs_by": model or f"{network.config.encoder} + GeM",
         "encoder_sha256": file_sha256(weights) if weights.is_file() else None,
     }
+
+
+def _uid(lineage: Mapping[str, object]) -> str:
+    """The same settings on the same photos are the same training, however long it is."""
+    training = lineage["training"]
+    assert isinstance(training, dict)
+    kept = {key: value for key, value in training.items() if key not in ("epochs", "precision")}
+    text = json.dumps({**lineage, "training": kept}, sort_keys=True)
+    return f"warp-{hashlib.sha256(text.encode()).hexdigest()[:12]}"
 
 
 def _say(console: Console, text: str) -> None:
