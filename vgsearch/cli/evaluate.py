@@ -20,6 +20,7 @@ from vgsearch.cli.options import (
     ScoredQueryMethod,
     UseStore,
 )
+from vgsearch.cli.rerank import Rerank, Top
 from vgsearch.cli.styled_sets import Fda, FdaBeta, FdaRequest, FdaSeed, FdaStyle
 
 if TYPE_CHECKING:
@@ -60,6 +61,8 @@ def evaluate(
             help="Also recall for positives within 1 to 100 m, from the same search; with --save as CSV.",
         ),
     ] = False,
+    rerank: Rerank = None,
+    top: Top = None,
     save: Annotated[
         Path | None, typer.Option(help="Folder for the per-query results, one .npz for each split.")
     ] = None,
@@ -78,11 +81,15 @@ def evaluate(
 
     With --fda the photos are scored in another style, kept apart from plain ones in all that is stored.
 
+    With --rerank the same candidates are judged in a second order too, on the same queries; on a test each n
+    counts as a scoring.
+
     What it makes of the images is kept, so that scoring it again reads no image (see vgsearch descriptors).
     """
     from vgsearch.cli.checkpoints import find_split
     from vgsearch.cli.files import write_files
     from vgsearch.cli.named_model import STORE_FOLDER, lasting_name, named_model
+    from vgsearch.cli.rerank import load_reranker, rerank_lines, rerank_result
     from vgsearch.cli.sealed_tests import Seal
     from vgsearch.data.retrieval_set import load_retrieval_set
     from vgsearch.retrieval.descriptor_store import DescriptorStore
@@ -98,6 +105,7 @@ def evaluate(
         crop_height_px=crop_height_px,
         crop_width_px=crop_width_px,
     )
+    reranker = load_reranker(rerank, top, model, home)
     distance_m = positive_distance_m or model.spec.data.positive_distance_m
     sets = [
         load_retrieval_set(path, distance_m, name=name)
@@ -124,6 +132,15 @@ def evaluate(
             *([looks] if looks else []),
         ]
         console.print("; ".join(facts), markup=False, highlight=False, soft_wrap=True)
+        if reranker is not None:
+            reranked = rerank_result(reranker, model, retrieval_set, result, console, home)
+            looks = ""
+            for n, each in reranked.items():
+                files[f"{stem}_geowarp_top{n}.npz"] = each.to_npz_bytes()
+                looks = seal.note(retrieval_set, reranker.stamp(result.stamp, n))
+            lines = rerank_lines(result, reranked)
+            for line in [*lines, *([f"  {looks}"] if looks else [])]:
+                console.print(line, markup=False, highlight=False, soft_wrap=True)
         if distance_curve:
             files[f"{stem}_distance_curve.csv"] = _show_curve(result, retrieval_set, console)
     if save is not None:

@@ -17,11 +17,6 @@ import_app = typer.Typer(
 )
 
 
-@import_app.callback()
-def _several() -> None:
-    """Keep the layout's name in the command, also while there is only one."""
-
-
 @import_app.command("cosplace")
 def cosplace(
     file: Annotated[
@@ -58,4 +53,51 @@ def cosplace(
 
     run_import(
         file, backbone, Console(), name=name, data_of=data_of, home=home.resolve(), data_root=data_root
+    )
+
+
+@import_app.command("geowarp")
+def geowarp(
+    file: Annotated[
+        Path,
+        typer.Argument(metavar="FILE", help="A trained homography regression, or their whole network."),
+    ],
+    encoder: Annotated[
+        str,
+        typer.Option(
+            "--encoder", metavar="NAME", help="alexnet, vgg16 or resnet50 as they cut them, or timm/NAME."
+        ),
+    ],
+    encoder_weights: Annotated[
+        str | None,
+        typer.Option(
+            "--encoder-weights",
+            metavar="FILE|imagenet",
+            help="The encoder that the regression was trained with: their pretrained baseline of the same "
+            "name. Left out where FILE holds the whole network.",
+        ),
+    ] = None,
+    resize_px: Annotated[
+        int | None,
+        typer.Option(min=16, help="Shorter side of photos that are re-ranked; default their own size."),
+    ] = None,
+    name: Annotated[
+        str | None, typer.Option("--name", help="Name to call it by; default ENCODER-FILE.")
+    ] = None,
+    home: Home = DEFAULT_HOME,
+) -> None:
+    """Import a GeoWarp network (Berton et al., ICCV 2021), which re-ranks what a model found.
+
+    It is kept below HOME/rerankers, for vgsearch evaluate --rerank geowarp:NAME.
+    """
+    from vgsearch.cli.import_geowarp import run_geowarp_import
+
+    run_geowarp_import(
+        file,
+        encoder,
+        Console(),
+        encoder_weights=encoder_weights,
+        resize_px=resize_px,
+        name=name,
+        home=home.resolve(),
     )

@@ -25,6 +25,7 @@ from vgsearch.cli.train import train
 from vgsearch.cli.tune import tune
 from vgsearch.cli.ui import ui
 from vgsearch.cli.validate import validate
+from vgsearch.cli.warp import warp_app
 from vgsearch.errors import VgsearchError, first_line
 
 _STORAGE_ERRNOS = {errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR}
@@ -59,6 +60,7 @@ app.command()(fda)
 app.add_typer(data_app, name="data")
 app.add_typer(descriptors_app, name="descriptors")
 app.add_typer(import_app, name="import")
+app.add_typer(warp_app, name="warp")
 
 
 def _print_version(asked: bool) -> None:

@@ -30,6 +30,10 @@ class Salt(IntEnum):
     TARGET_CHOICE = 6
     STYLE = 7
     STYLE_OF_SPLIT = 8
+    GALLERY_SPLIT = 20
+    WARP_ORDER = 21
+    WARP_PAIR_ORDER = 22
+    WARP_QUADRILATERALS = 23
 
 
 def random_bits(key: Sequence[int], index: npt.NDArray[np.int64], count: int) -> npt.NDArray[np.uint64]:

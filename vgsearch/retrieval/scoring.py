@@ -126,12 +126,26 @@ def score_descriptors(
             f"of {retrieval_set.name}, got {len(database)} and {len(queries)}"
         )
     neighbours = find_neighbours(database, queries, eval_config=eval_config, device=device)
+    return judge(neighbours, retrieval_set, stamp_of(retrieval_set, eval_config), detailed=detailed)
+
+
+def judge(
+    neighbours: NDArray[np.int64], retrieval_set: RetrievalSet, stamp: str, *, detailed: bool = False
+) -> RetrievalResult:
+    """Judge predictions, wherever their order comes from.
+
+    Args:
+        neighbours: int64 (q, DEPTH) rows of the database, best first, -1 where there are no more.
+        retrieval_set: who is a positive of whom.
+        stamp: what was asked, as of `stamp_of`.
+        detailed: keep the neighbours.
+    """
     positive = retrieval_set.is_positive(neighbours)
     return RetrievalResult(
         set_name=retrieval_set.name,
         first_hit_rank=np.where(positive.any(axis=1), positive.argmax(axis=1), -1).astype(np.int32),
         num_without_positive=int((~retrieval_set.has_positive).sum()),
-        stamp=stamp_of(retrieval_set, eval_config),
+        stamp=stamp,
         query_utm_m=np.column_stack([retrieval_set.queries.utm_east, retrieval_set.queries.utm_north]),
         neighbour_ids=neighbours if detailed else None,
     )

@@ -1,0 +1,33 @@
+"""`vgsearch import geowarp` as a user types it."""
+
+import pytest
+import torch
+
+from tests.cli.test_import import assert_refused
+from tests.rerank.foreign import AuthorsRegression, authors_extractor
+from vgsearch.rerank.checkpoint import load_geowarp
+
+
+@pytest.fixture
+def files(tmp_path):
+    torch.save(AuthorsRegression().state_dict(), tmp_path / "hr.pth")
+    torch.save(authors_extractor("alexnet").state_dict(), tmp_path / "fe.pth")
+
+
+def test_it_is_kept_under_a_name(vgsearch, files, tmp_path):
+    run = vgsearch("import", "geowarp", "hr.pth", "--encoder", "alexnet", "--encoder-weights", "fe.pth")
+    assert run.code == 0, run.err
+    assert "the pooling of its baseline (pool.1.p) is left out" in run.out
+    assert "--rerank geowarp:alexnet-hr" in run.out
+    network = load_geowarp(tmp_path / "runs" / "rerankers" / "alexnet-hr")
+    assert network.config.resize_px is None
+
+
+def test_what_cannot_be_is_one_line(vgsearch, files):
+    begin = ("import", "geowarp")
+    assert_refused(vgsearch(*begin, "no.pth", "--encoder", "alexnet"), "no.pth", "does not exist")
+    assert_refused(vgsearch(*begin, "hr.pth", "--encoder", "alexnet"), "--encoder-weights")
+    wrong = (*begin, "hr.pth", "--encoder", "alexnett", "--encoder-weights", "fe.pth")
+    assert_refused(vgsearch(*wrong), "alexnett", "alexnet")
+    named = (*begin, "hr.pth", "--encoder", "alexnet", "--encoder-weights", "fe.pth", "--name", "../up")
+    assert_refused(vgsearch(*named), "--name", "../up")

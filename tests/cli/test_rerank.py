@@ -1,0 +1,73 @@
+"""`evaluate --rerank` as a user types it, on the tiny city."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tests.cli.test_fda import TRIAL
+from tests.cli.test_import import assert_refused
+from tests.rerank.conftest import moved_geowarp
+from vgsearch.config.search import DataConfig, EvalConfig, TrialSpec
+from vgsearch.models.checkpoint import save_checkpoint
+from vgsearch.models.network import build_network
+from vgsearch.rerank.checkpoint import save_geowarp
+from vgsearch.retrieval.recall import RetrievalResult
+
+pytestmark = pytest.mark.usefixtures("one_thread")
+
+
+@pytest.fixture
+def made(tiny_city: Path, tmp_path: Path):
+    """A descriptor network with its initial weights and, under a name, a GeoWarp network."""
+    data = DataConfig(
+        train=str(tiny_city / "train"),
+        val=str(tiny_city / "val_night"),
+        tests={"night": str(tiny_city / "test_night")},
+    )
+    spec = TrialSpec(search="quick", uid="quick-0", trial=TRIAL, data=data, eval=EvalConfig(resize_px=64))
+    save_checkpoint(tmp_path / "model", build_network(TRIAL), spec, {"epoch": 1})
+    save_geowarp(tmp_path / "runs" / "rerankers" / "warp", moved_geowarp(), {"kind": "imported"})
+
+
+def test_each_n_is_a_result_of_its_own(vgsearch, own_store, made, tmp_path):
+    begin = ("evaluate", "model", "--on", "val", "--rerank", "geowarp:warp")
+    run = vgsearch(*begin, "--top", "5,3", "--save", "scores")
+    assert run.code == 0, run.err
+    assert run.out.index("top 3 re-ranked: R@1") < run.out.index("top 5 re-ranked: R@1")
+    assert run.out.count("against not re-ranking: R@1") == 2
+    assert "McNemar" in run.out
+    files = {path.name: RetrievalResult.from_npz(path) for path in (tmp_path / "scores").iterdir()}
+    assert set(files) == {"val.npz", "val_geowarp_top3.npz", "val_geowarp_top5.npz"}
+    plain = files["val.npz"].neighbour_ids
+    for n in (3, 5):
+        ids = files[f"val_geowarp_top{n}.npz"].neighbour_ids
+        np.testing.assert_array_equal(np.sort(ids[:, :n]), np.sort(plain[:, :n]))
+        np.testing.assert_array_equal(ids[:, n:], plain[:, n:])
+        assert (ids != plain).any()
+        assert files[f"val_geowarp_top{n}.npz"].stamp == files["val.npz"].stamp
+    assert not list((tmp_path / "runs").glob(".rerank-*"))
+    alone = vgsearch(*begin, "--top", "5", "--save", "alone")
+    assert alone.code == 0, alone.err
+    same = RetrievalResult.from_npz(tmp_path / "alone" / "val_geowarp_top5.npz")
+    np.testing.assert_array_equal(same.neighbour_ids, files["val_geowarp_top5.npz"].neighbour_ids)
+
+
+def test_what_cannot_be_is_one_line(vgsearch, own_store, made):
+    begin = ("evaluate", "model", "--on", "val")
+    assert_refused(vgsearch(*begin, "--top", "5"), "--rerank")
+    assert_refused(vgsearch(*begin, "--rerank", "warp"), "geowarp:CHECKPOINT")
+    assert_refused(vgsearch(*begin, "--rerank", "geowarp:wrap"), "wrap", "there is warp")
+    for top in ("1", "21", "five", "5,"):
+        assert_refused(vgsearch(*begin, "--rerank", "geowarp:warp", "--top", top), "--top", top)
+
+
+def test_every_n_on_a_test_is_counted(vgsearch, own_store, made, tmp_path):
+    from vgsearch.registry.mlflow_registry import MlflowRegistry
+
+    registry = MlflowRegistry(tmp_path / "runs", None)
+    registry.open_search("quick", params={}, config_text="", tags={})
+    run = vgsearch("evaluate", "model", "--on", "night", "--rerank", "geowarp:warp", "--top", "3,5")
+    assert run.code == 0, run.err
+    looks = registry.test_scorings("quick")["night"]
+    assert (looks.scorings, looks.different) == (3, 3)

@@ -1,0 +1,71 @@
+"""What of the authors' files is read, and what is refused."""
+
+import pytest
+import torch
+
+from tests.rerank.foreign import AuthorsRegression, authors_extractor
+from vgsearch.errors import WeightsError
+from vgsearch.rerank.authors_import import import_geowarp
+
+REGRESSION = AuthorsRegression().state_dict()
+
+
+@pytest.fixture(scope="module")
+def extractor():
+    return authors_extractor("alexnet", "netvlad").state_dict()
+
+
+def test_a_whole_network_needs_no_second_file(tmp_path, extractor):
+    whole = {f"module.features_extractor.{key}": value for key, value in extractor.items()}
+    whole |= {f"module.homography_regression.{key}": value for key, value in REGRESSION.items()}
+    torch.save(whole, tmp_path / "whole.pth")
+    said = []
+    network = import_geowarp(tmp_path / "whole.pth", "alexnet", say=said.append)
+    assert "pool.centroids" in said[0]
+    torch.testing.assert_close(network.encoder.trunk.state_dict()["0.weight"], extractor["encoder.0.weight"])
+    with pytest.raises(WeightsError, match="its own encoder"):
+        import_geowarp(tmp_path / "whole.pth", "alexnet", encoder_weights="imagenet")
+
+
+def test_other_kernels_are_read_from_the_shapes(tmp_path):
+    small = {
+        "conv.0.weight": torch.rand(4, 225, 15, 15),
+        "conv.0.bias": torch.rand(4),
+        "conv.1.weight": torch.rand(4),
+        "conv.1.bias": torch.rand(4),
+        "conv.1.running_mean": torch.rand(4),
+        "conv.1.running_var": torch.rand(4),
+        "linear.weight": torch.rand(16, 36),
+        "linear.bias": torch.rand(16),
+    }
+    torch.save(small, tmp_path / "small.pth")
+    network = import_geowarp(tmp_path / "small.pth", "alexnet", encoder_weights="none")
+    assert network.config.kernel_sizes == (15,)
+    assert network.config.channels == (4,)
+
+
+@pytest.mark.parametrize(
+    ("change", "weights", "words"),
+    [
+        ({"conv.0.weight": None}, "none", "conv.0.weight for 225 channels"),
+        ({"linear.bias": None}, "none", "1 missing (linear.bias)"),
+        ({"linear.bias": torch.zeros(8)}, "none", "linear.bias: (8,) instead of (16,)"),
+        ({"surplus": torch.zeros(8)}, "none", "1 unexpected (surplus)"),
+        ({"linear.bias": torch.full((16,), torch.nan)}, "none", "NaN"),
+        ({}, None, "--encoder-weights"),
+        ({}, "nowhere.pth", "nowhere.pth"),
+    ],
+)
+def test_what_does_not_fit_is_refused(tmp_path, change, weights, words):
+    tensors = {**REGRESSION, **change}
+    torch.save({k: v for k, v in tensors.items() if v is not None}, tmp_path / "hr.pth")
+    with pytest.raises(WeightsError) as refused:
+        import_geowarp(tmp_path / "hr.pth", "alexnet", encoder_weights=weights)
+    assert words in str(refused.value)
+
+
+def test_an_encoder_of_another_kind_is_refused(tmp_path, extractor):
+    torch.save(REGRESSION, tmp_path / "hr.pth")
+    torch.save(extractor, tmp_path / "fe.pth")
+    with pytest.raises(WeightsError, match="fe.pth does not fit"):
+        import_geowarp(tmp_path / "hr.pth", "vgg16", encoder_weights=str(tmp_path / "fe.pth"))

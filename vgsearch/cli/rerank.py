@@ -1,0 +1,157 @@
+"""`vgsearch evaluate --rerank`: the first candidates of each query in a new order, judged like the first."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.console import Console
+
+from vgsearch.errors import ConfigError
+
+if TYPE_CHECKING:
+    from vgsearch.cli.named_model import NamedModel
+    from vgsearch.data.retrieval_set import RetrievalSet
+    from vgsearch.rerank.network import GeoWarpNetwork
+    from vgsearch.retrieval.recall import RetrievalResult
+
+DEFAULT_TOP = "5,10,15"
+
+Rerank = Annotated[
+    str | None,
+    typer.Option(
+        "--rerank",
+        metavar="geowarp:CHECKPOINT",
+        help="Also re-rank each query's first candidates with a GeoWarp network: a folder, or a name that "
+        "vgsearch import geowarp or vgsearch warp train gave.",
+    ),
+]
+Top = Annotated[
+    str | None,
+    typer.Option(
+        "--top",
+        metavar="N,N,...",
+        help=f"How many candidates are re-ranked, each n a result of its own; default {DEFAULT_TOP}.",
+    ),
+]
+
+
+@dataclass(frozen=True)
+class Reranker:
+    """A network that re-ranks, and how many candidates of each query.
+
+    Attributes:
+        name: What the user called it.
+        identity: Tells its weights from others.
+        network: On the model's device, in eval mode.
+        tops: Each n, ascending.
+    """
+
+    name: str
+    identity: str
+    network: GeoWarpNetwork
+    tops: tuple[int, ...]
+
+    def stamp(self, stamp: str, n: int) -> str:
+        """What a re-ranked result is counted under, made from the stamp of the plain one."""
+        return f"{stamp}-geowarp-{self.identity}-top{n}"
+
+
+def load_reranker(rerank: str | None, top: str | None, model: NamedModel, home: Path) -> Reranker | None:
+    """What `--rerank` and `--top` ask for; None where they ask for nothing.
+
+    Raises:
+        ConfigError: They cannot be read, or `--top` stands alone.
+        CheckpointError: There is no such network, or it is damaged.
+    """
+    from vgsearch.cli.rerankers import find_reranker
+    from vgsearch.rerank.checkpoint import geowarp_identity, load_geowarp
+
+    if rerank is None:
+        if top is not None:
+            raise ConfigError(["--top goes with --rerank geowarp:CHECKPOINT; add it or leave --top out"])
+        return None
+    tops = _tops(top or DEFAULT_TOP)
+    folder = find_reranker(rerank, home)
+    return Reranker(
+        rerank.partition(":")[2], geowarp_identity(folder), load_geowarp(folder, model.device), tops
+    )
+
+
+def rerank_result(
+    reranker: Reranker,
+    model: NamedModel,
+    retrieval_set: RetrievalSet,
+    plain: RetrievalResult,
+    console: Console,
+    home: Path,
+) -> dict[int, RetrievalResult]:
+    """The result for each n, from one pass over the pairs of the largest.
+
+    Args:
+        reranker: What scores the pairs.
+        model: Gives device, precision, threads and the batch size.
+        retrieval_set: Where the photos are.
+        plain: The detailed result that is re-ranked.
+        console: For the bar.
+        home: A folder for scratch files.
+
+    Raises:
+        VgsearchError: A photo cannot be read, or the network diverged.
+        StorageError: There is no room for the features.
+    """
+    from vgsearch.cli.named_model import extraction_bar
+    from vgsearch.rerank.pair_scoring import Machine, num_passes, score_candidates
+    from vgsearch.rerank.reorder import reorder
+    from vgsearch.retrieval.scoring import judge
+
+    assert plain.neighbour_ids is not None  # a detailed result has them
+    candidates = plain.neighbour_ids[:, : reranker.tops[-1]]
+    home.mkdir(parents=True, exist_ok=True)
+    with (
+        tempfile.TemporaryDirectory(prefix=".rerank-", dir=home) as scratch,
+        extraction_bar(console, f"re-ranking {retrieval_set.name}", num_passes(candidates)) as advance,
+    ):
+        scores = score_candidates(
+            reranker.network,
+            retrieval_set.queries,
+            retrieval_set.database,
+            candidates,
+            machine=Machine(
+                device=model.device,
+                precision=model.precision,
+                batch_size=model.eval_config.batch_size,
+                loader_threads=model.loader_threads,
+                scratch=Path(scratch),
+            ),
+            progress=advance,
+        )
+    return {
+        n: judge(reorder(plain.neighbour_ids, scores, n), retrieval_set, plain.stamp, detailed=True)
+        for n in reranker.tops
+    }
+
+
+def rerank_lines(plain: RetrievalResult, reranked: dict[int, RetrievalResult]) -> list[str]:
+    """For each n the recalls, and R@1 against not re-ranking, on the same queries."""
+    from vgsearch.retrieval.compare import compare_results
+
+    lines = []
+    for n, result in reranked.items():
+        lines.append(f"  top {n} re-ranked: {result.summary()}")
+        lines.append(f"    against not re-ranking: {compare_results(plain, result, 1)}")
+    return lines
+
+
+def _tops(text: str) -> tuple[int, ...]:
+    """Read `5,10,15`."""
+    from vgsearch.retrieval.recall import DEPTH
+
+    parts: Sequence[str] = [part.strip() for part in text.split(",")]
+    if not all(part.isascii() and part.isdecimal() and 2 <= int(part) <= DEPTH for part in parts):
+        raise ConfigError([f"--top takes numbers from 2 to {DEPTH} with commas between them, got {text!r}"])
+    return tuple(sorted({int(part) for part in parts}))

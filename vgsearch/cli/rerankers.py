@@ -1,0 +1,48 @@
+"""Where networks that re-rank are kept, and how a user names one."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from vgsearch.errors import CheckpointError, ConfigError
+
+RERANKERS_FOLDER = "rerankers"
+_NAME = re.compile(r"[A-Za-z0-9._-]{1,128}")
+_KIND = "geowarp"
+
+
+def reranker_folder(name: str, home: Path) -> Path:
+    """The folder of that name below `home`.
+
+    Raises:
+        ConfigError: The name is no plain one.
+    """
+    if not _NAME.fullmatch(name) or set(name) == {"."}:
+        raise ConfigError(
+            [f"--name: must have letters, digits, dots, hyphens and underscores alone, got {name!r}"]
+        )
+    return home / RERANKERS_FOLDER / name
+
+
+def find_reranker(text: str, home: Path) -> Path:
+    """The checkpoint that `--rerank geowarp:CHECKPOINT` means: a folder, or a name below `home`.
+
+    Raises:
+        ConfigError: The text does not begin with `geowarp:`.
+        CheckpointError: There is no such checkpoint; the names that there are are listed.
+    """
+    from vgsearch.rerank.checkpoint import is_geowarp
+
+    kind, _, name = text.partition(":")
+    if kind != _KIND or not name:
+        raise ConfigError([f"--rerank: takes geowarp:CHECKPOINT, got {text!r}"])
+    for folder in (Path(name).expanduser(), home / RERANKERS_FOLDER / name):
+        if is_geowarp(folder):
+            return folder
+    kept = sorted(path.name for path in (home / RERANKERS_FOLDER).glob("*") if is_geowarp(path))
+    there = f"there is {', '.join(kept)}" if kept else "there is none; vgsearch import geowarp makes one"
+    raise CheckpointError(
+        f"--rerank: {name} is no GeoWarp checkpoint, neither as a folder nor in {home / RERANKERS_FOLDER} "
+        f"({there})"
+    )

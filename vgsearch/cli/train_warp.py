@@ -1,0 +1,207 @@
+"""What `vgsearch warp train` does: split the photos, find pairs, train, keep the network."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from rich.console import Console
+from torch import nn
+
+from vgsearch.cli.demo import build_city
+from vgsearch.cli.named_model import extraction_bar, named_model
+from vgsearch.cli.rerankers import reranker_folder
+from vgsearch.cli.store import open_registry
+from vgsearch.config.search import EvalConfig
+from vgsearch.config.warp_training import WarpTraining, load_warp_training
+from vgsearch.data.gallery_split import split_gallery
+from vgsearch.data.index import ImageIndex, index_folder, require_coordinates
+from vgsearch.errors import DataError
+from vgsearch.models.file_hash import file_sha256
+from vgsearch.models.precision import (
+    Precision,
+    PrecisionName,
+    has_native_bf16,
+    pick_device,
+    resolve_precision,
+)
+from vgsearch.registry.warp_runs import WarpRun
+from vgsearch.rerank.baseline import PooledEncoder
+from vgsearch.rerank.checkpoint import geowarp_identity, load_geowarp, save_geowarp
+from vgsearch.rerank.network import GeoWarpNetwork, build_geowarp
+from vgsearch.rerank.train import WarpEpoch, stored_pairs, train_warp
+from vgsearch.retrieval.extraction import extract_descriptors
+from vgsearch.retrieval.neighbours import nearest, squared_distances
+from vgsearch.training.threads import split_threads
+
+WARPS_FOLDER = "warps"
+
+
+def run_warp_training(
+    file: Path,
+    overrides: Sequence[str],
+    console: Console,
+    *,
+    model: str | None,
+    home: Path,
+    data_root: Path,
+) -> Path:
+    """Train, or go on training; see `train_warp`.
+
+    Args:
+        file: The training.
+        overrides: `--set`s.
+        console: Where the progress goes.
+        model: Whose descriptors find the pairs; None takes the encoder's own.
+        home: Absolute.
+        data_root: Absolute; where a relative folder starts.
+
+    Returns:
+        The folder below `home` that the network is kept in.
+
+    Raises:
+        VgsearchError: One line on what cannot be done.
+    """
+    document = load_warp_training(file, overrides)
+    training = document.settings
+    kept = reranker_folder(training.name, home)
+    if training.data.demo_city is not None:
+        build_city(data_root / training.data.demo_city.folder, training.data.demo_city, console)
+    photos = index_folder(data_root / training.data.train)
+    require_coordinates(photos, heading=False)
+    device = pick_device()
+    precision = resolve_precision(_available(training.precision, device), device)
+    network = build_geowarp(training.network, encoder_weights=training.encoder_weights, seed=training.seed)
+    network = network.to(device)
+    folder = home / WARPS_FOLDER / training.name
+    split = split_threads(None, device)
+    torch.set_num_threads(split.compute)
+    threads = max(2, split.loader)
+    pairs = stored_pairs(folder)
+    if pairs is None:
+        pairs = np.empty((0, 2), dtype=np.int64)
+        if training.uses_pairs:
+            pairs = _find_pairs(training, photos, network, model, home, device, precision, threads, console)
+
+    lineage = _lineage(training, photos, model, network)
+    settings = training.model_dump(mode="json")
+    run = WarpRun(open_registry(home), training.name, _uid(lineage), settings, document.text)
+
+    def show_epoch(done: WarpEpoch) -> None:
+        run.log_epoch(done.epoch, done.losses)
+        losses = ", ".join(f"{name} {value:.4f}" for name, value in done.losses.items())
+        _say(console, f"epoch {done.epoch}/{training.epochs}: {losses}")
+
+    total = training.epochs * training.iterations_per_epoch
+    with extraction_bar(console, f"training {training.name}", total) as advance:
+        latest = train_warp(
+            network,
+            training,
+            photos,
+            pairs,
+            folder,
+            lineage=lineage,
+            device=device,
+            precision=precision,
+            loader_threads=threads,
+            on_epoch=show_epoch,
+            progress=advance,
+        )
+    save_geowarp(kept, load_geowarp(latest), {**lineage, "epochs": training.epochs})
+    run.finish(kept)
+    _say(console, f"kept as {kept} ({geowarp_identity(kept)}), recorded as {run.search}")
+    _say(console, f"re-rank with it: vgsearch evaluate MODEL --on SPLIT --rerank geowarp:{training.name}")
+    return kept
+
+
+def _find_pairs(
+    training: WarpTraining,
+    photos: ImageIndex,
+    network: GeoWarpNetwork,
+    model: str | None,
+    home: Path,
+    device: torch.device,
+    precision: Precision,
+    threads: int,
+    console: Console,
+) -> NDArray[np.int64]:
+    """Queries and those of their positives in the gallery that retrieval finds near them."""
+    data, wanted = training.data, training.pairs
+    gallery, queries = split_gallery(
+        photos,
+        cell_m=data.cell_m,
+        heading_deg=data.heading_deg,
+        query_fraction=data.query_fraction,
+        seed=training.seed,
+    )
+    describer: nn.Module = PooledEncoder(network).to(device)
+    if model is not None:
+        describer = named_model(model, home).network
+    exact = EvalConfig(crop_height_px=training.height_px, crop_width_px=training.width_px)
+    with extraction_bar(console, "describing training photos", len(photos)) as advance:
+        described = extract_descriptors(
+            describer,
+            photos,
+            eval_config=exact,
+            device=device,
+            precision=precision,
+            loader_threads=threads,
+            progress=advance,
+        )
+    found = nearest(described[gallery], described[queries], wanted.neighbours, device=device)
+    squared = squared_distances(described[gallery], described[queries], found)
+    rows = gallery[found]
+    east = photos.utm_east[queries][:, None] - photos.utm_east[rows]
+    north = photos.utm_north[queries][:, None] - photos.utm_north[rows]
+    positive = (found >= 0) & (east**2 + north**2 <= data.positive_distance_m**2)
+    near = positive & (squared < wanted.max_squared_distance)
+    query, rank = np.nonzero(near)
+    pairs = np.column_stack([queries[query], rows[query, rank]]).astype(np.int64)
+    if not len(pairs):
+        raise DataError(
+            f"none of {len(queries)} queries of {photos.root} has a positive among its "
+            f"{wanted.neighbours} nearest within pairs.max_squared_distance "
+            f"{wanted.max_squared_distance:g}: raise it, or set weights.consistency and "
+            "weights.features to 0"
+        )
+    counts = f"{len(gallery)} photos in the gallery, {len(queries)} queries"
+    _say(console, f"{counts}, {len(pairs)} pairs of query and positive")
+    return pairs
+
+
+def _available(name: PrecisionName, device: torch.device) -> PrecisionName:
+    """`auto` is bf16 where the device does it natively, else fp32: a gradient in float16 would underflow."""
+    if name != "auto":
+        return name
+    return "bf16" if has_native_bf16(device) else "fp32"
+
+
+def _lineage(
+    training: WarpTraining, photos: ImageIndex, model: str | None, network: GeoWarpNetwork
+) -> dict[str, object]:
+    weights = Path(training.encoder_weights).expanduser()
+    return {
+        "kind": "trained",
+        "training": training.model_dump(mode="json"),
+        "photos": {"folder": str(photos.root), "count": len(photos), "content_hash": photos.content_hash},
+        "pairs_by": model or f"{network.config.encoder} + GeM",
+        "encoder_sha256": file_sha256(weights) if weights.is_file() else None,
+    }
+
+
+def _uid(lineage: Mapping[str, object]) -> str:
+    """The same settings on the same photos are the same training, however long it is."""
+    training = lineage["training"]
+    assert isinstance(training, dict)
+    kept = {key: value for key, value in training.items() if key not in ("epochs", "precision")}
+    text = json.dumps({**lineage, "training": kept}, sort_keys=True)
+    return f"warp-{hashlib.sha256(text.encode()).hexdigest()[:12]}"
+
+
+def _say(console: Console, text: str) -> None:
+    console.print(text, markup=False, highlight=False, soft_wrap=True)

@@ -1,0 +1,1 @@
+"""Re-ranking what a search found, by looking at query and candidate together."""

@@ -1,0 +1,110 @@
+"""A GeoWarp checkpoint: a folder of `geowarp.safetensors`, `geowarp.yaml` and `lineage.json`."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+
+import torch
+import yaml
+from pydantic import ValidationError
+from safetensors import SafetensorError
+
+from vgsearch.config.geowarp import GeoWarpConfig
+from vgsearch.errors import CheckpointError
+from vgsearch.models.atomic_folder import atomic_folder, storage_error
+from vgsearch.models.file_hash import file_sha256
+from vgsearch.models.plain_yaml import read_plain_yaml
+from vgsearch.models.stored_tensors import read_tensors, require_same_tensors, write_tensors
+from vgsearch.rerank.network import GeoWarpNetwork, build_geowarp
+
+GEOWARP_FILE = "geowarp.safetensors"
+GEOWARP_CONFIG_FILE = "geowarp.yaml"
+GEOWARP_LINEAGE_FILE = "lineage.json"
+
+
+def save_geowarp(
+    folder: Path,
+    network: GeoWarpNetwork,
+    lineage: Mapping[str, object],
+    *,
+    extra_files: Mapping[str, bytes] | None = None,
+) -> Path:
+    """Write a checkpoint whole or not at all; one of that name is replaced.
+
+    Args:
+        folder: Its final name.
+        network: Training mode and device do not matter.
+        lineage: Where the weights come from: plain values.
+        extra_files: Further files by name.
+
+    Returns:
+        `folder`.
+
+    Raises:
+        StorageError: The disk is full or the place cannot be written.
+    """
+    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in network.state_dict().items()}
+    config = yaml.safe_dump(network.config.model_dump(mode="json"), sort_keys=False)
+    with atomic_folder(folder) as temporary:
+        try:
+            write_tensors(temporary / GEOWARP_FILE, tensors, {"format": "pt", "kind": "geowarp"})
+        except (SafetensorError, RuntimeError) as error:
+            raise storage_error(folder, error) from error
+        (temporary / GEOWARP_CONFIG_FILE).write_text(config, encoding="utf-8")
+        text = json.dumps(dict(lineage), indent=1, ensure_ascii=False, allow_nan=False)
+        (temporary / GEOWARP_LINEAGE_FILE).write_text(text + "\n", encoding="utf-8")
+        for name, content in (extra_files or {}).items():
+            (temporary / name).write_bytes(content)
+    return folder
+
+
+def is_geowarp(folder: Path) -> bool:
+    """Whether a folder holds such a checkpoint."""
+    return all((folder / name).is_file() for name in (GEOWARP_FILE, GEOWARP_CONFIG_FILE))
+
+
+def read_geowarp_config(folder: Path) -> GeoWarpConfig:
+    """Read what a checkpoint's network is.
+
+    Raises:
+        CheckpointError: `geowarp.yaml` is missing, is no YAML, or breaks the schema.
+    """
+    path = folder / GEOWARP_CONFIG_FILE
+    content = read_plain_yaml(path)
+    try:
+        return GeoWarpConfig.model_validate(content)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"])
+        raise CheckpointError(
+            f"{path}: {where}: {first['msg']} ({error.error_count()} problems); was it written by another "
+            "version of vgsearch?"
+        ) from error
+
+
+def load_geowarp(folder: Path, device: torch.device | str = "cpu") -> GeoWarpNetwork:
+    """Rebuild the network of a checkpoint, in eval mode.
+
+    Raises:
+        CheckpointError: The folder is missing or damaged, or its tensors do not fit one by one.
+        ConfigError: This machine's timm lacks the encoder.
+    """
+    network = build_geowarp(read_geowarp_config(folder))
+    path = folder / GEOWARP_FILE
+    tensors, _ = read_tensors(path)
+    require_same_tensors(
+        network.state_dict(), tensors, f"{path}: does not fit {network.config.encoder} as it is here"
+    )
+    network.load_state_dict(tensors, strict=True)
+    return network.eval().to(device)
+
+
+def geowarp_identity(folder: Path) -> str:
+    """Tell a network from others: the first 16 hex digits of its weights' hash.
+
+    Raises:
+        CheckpointError: It cannot be read.
+    """
+    return file_sha256(folder / GEOWARP_FILE)[:16]
