@@ -10,6 +10,7 @@ import typer
 from rich.console import Console
 
 from vgsearch.cli.default_command import DEFAULT_COMMAND, DefaultCommandGroup
+from vgsearch.cli.translate_train import train
 
 if TYPE_CHECKING:
     from vgsearch.data.index import ImageIndex
@@ -23,6 +24,7 @@ translate_app = typer.Typer(
     help="Photos of one domain as photos of another (ToDayGAN): vgsearch translate IN OUT --from night --to "
     "day --weights DIR. A folder called like a command is given as ./NAME.",
 )
+translate_app.command()(train)
 
 
 class Part(StrEnum):

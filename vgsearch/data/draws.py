@@ -30,6 +30,8 @@ class Salt(IntEnum):
     TARGET_CHOICE = 6
     STYLE = 7
     STYLE_OF_SPLIT = 8
+    TRANSLATION = 20
+    TRANSLATION_POOL = 21
 
 
 def random_bits(key: Sequence[int], index: npt.NDArray[np.int64], count: int) -> npt.NDArray[np.uint64]:
