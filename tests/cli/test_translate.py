@@ -80,3 +80,48 @@ def test_what_is_refused(vgsearch, weights, tiny_city, tmp_path, options, words)
 def test_a_split_needs_its_part(vgsearch, weights, tiny_city):
     run = vgsearch("translate", tiny_city / "val_night", "out", "--weights", weights)
     assert_refused(run, "is a split: say --part queries or --part database")
+
+
+TINY = ["channels=4", "blocks=2", "discriminator_channels=4", "discriminator_layers=2", "load_px=40"]
+TINY += ["crop_px=32", "epochs=1", "decay_epochs=1", "iterations_per_epoch=2", "precision=fp32"]
+
+
+def train_options(city, *more):
+    settings = [word for setting in [*TINY, *more] for word in ("--set", setting)]
+    return ["translate", "train", city / "target_night", city / "train", "--out", "gan", *settings]
+
+
+@pytest.mark.slow
+def test_train_resume_and_translate(vgsearch, own_store, tiny_city, tmp_path):
+    run = vgsearch(*train_options(tiny_city), "--against", tiny_city / "test_night")
+    assert run.code == 0, run.err
+    assert re.search(r"epoch 2 of 2: generator \d\.\d+, cycle \d\.\d+, discriminator \d\.\d+", run.out)
+    assert "recorded as translator-" in run.out
+    record = yaml.safe_load((tmp_path / "gan" / "epoch_0002" / "training.yaml").read_text())
+    assert record["checked_against"] == [str(tiny_city / "test_night")]
+    assert record["photos"]["night"]["photos"] == len(index_folder(tiny_city / "target_night"))
+    assert len(list((tmp_path / "runs" / "artifacts").rglob("translator/translator.safetensors"))) == 1
+    again = vgsearch(*train_options(tiny_city))
+    assert_refused(again, "holds a training of 2 epochs: --resume")
+    assert vgsearch(*train_options(tiny_city), "--resume").code == 0
+    assert_refused(
+        vgsearch(*train_options(tiny_city, "lr=1"), "--resume"), "other settings: lr (0.0002 there, 1.0"
+    )
+    queries = tiny_city / "val_night" / "queries"
+    done = vgsearch("translate", queries, "out", "--weights", "gan")
+    assert done.code == 0, done.err
+    assert yaml.safe_load((tmp_path / "out" / "translation.yaml").read_text())["shorter_side_px"] == 40
+
+
+def test_queries_of_a_test_are_no_training_photos(vgsearch, own_store, tiny_city):
+    test = tiny_city / "test_night"
+    options = ["translate", "train", test / "queries", tiny_city / "train", "--out", "gan", "--against", test]
+    assert_refused(vgsearch(*options), "are queries of", "--leave-out")
+
+
+def test_settings_that_are_refused(vgsearch, tiny_city):
+    assert_refused(
+        vgsearch(*train_options(tiny_city, "crop_ps=3")), "--set crop_ps: no such key; nearest: crop_px"
+    )
+    run = vgsearch(*train_options(tiny_city), "--names", "night")
+    assert_refused(run, "--names must be two names")

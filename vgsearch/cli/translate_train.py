@@ -38,25 +38,28 @@ def train(
         typer.Option(metavar="SPLIT_FOLDER", help="A test whose queries must not be among the photos."),
     ] = None,
     save_every: Annotated[int, typer.Option(min=1, help="Of older checkpoints, keep every n-th.")] = 5,
-    record_as: Annotated[
-        str | None, typer.Option("--name", metavar="NAME", help="Record it in MLflow as translator NAME.")
-    ] = None,
+    name: Annotated[
+        str, typer.Option("--name", help="Of its experiment in MLflow; each training is a run of it.")
+    ] = "translator",
     home: Home = DEFAULT_HOME,
 ) -> None:
     """Train ToDayGAN between two folders of photos that need not show the same places.
 
     Three discriminators for each domain (colour, luminance, gradients), relativistic least squares, cycle
     and identity losses. DIR/epoch_0001 and so on are given to translate as --weights, or DIR for the last;
-    each holds preview.jpg. The same command with --resume goes on after a kill.
+    each holds preview.jpg. The same command with --resume goes on after a kill. Settings, losses, weights and
+    the photos' hashes are recorded in MLflow.
     """
     import torch
 
     from vgsearch.cli.named_model import extraction_bar
+    from vgsearch.cli.store import open_registry
     from vgsearch.config.translation_settings import translation_settings
     from vgsearch.data.index import index_folder
     from vgsearch.models.precision import pick_device, resolve_precision
+    from vgsearch.registry.translators import TranslatorRun
     from vgsearch.training.threads import split_threads
-    from vgsearch.translation.train import train_translator
+    from vgsearch.translation.train import require_run_folder, train_translator
     from vgsearch.translation.training_photos import num_iterations
 
     console = Console()
@@ -67,25 +70,33 @@ def train(
     split = split_threads(None, device)
     torch.set_num_threads(split.compute)
     steps = num_iterations(config, indexes)
+    require_run_folder(out.resolve(), resume=resume)
+    run = TranslatorRun(open_registry(home.resolve()), name, record)
 
     def report(epoch: int, metrics: Mapping[str, float], folder: Path) -> None:
+        run.log_epoch(epoch, metrics)
         _say(console, _line(epoch, config.total_epochs, metrics))
 
-    with extraction_bar(console, f"training {out}", config.total_epochs * steps) as advance:
-        last = train_translator(
-            record,
-            indexes,
-            out.resolve(),
-            device=device,
-            precision=resolve_precision(config.precision, device),
-            threads=split.loader,
-            resume=resume,
-            save_every=save_every,
-            report=report,
-            progress=advance,
-        )
+    try:
+        with extraction_bar(console, f"training {out}", config.total_epochs * steps) as advance:
+            last = train_translator(
+                record,
+                indexes,
+                out.resolve(),
+                device=device,
+                precision=resolve_precision(config.precision, device),
+                threads=split.loader,
+                resume=resume,
+                save_every=save_every,
+                report=report,
+                progress=advance,
+            )
+    except BaseException:
+        run.interrupt()
+        raise
+    run.finish(last)
     source, target = config.domains
-    _say(console, f"the last checkpoint: {last} (see preview.jpg)")
+    _say(console, f"the last checkpoint: {last} (see preview.jpg); recorded as {run.uid} of {name}")
     _say(console, f"use it: vgsearch translate PHOTOS OUT --from {source} --to {target} --weights {out}")
 
 

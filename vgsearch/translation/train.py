@@ -93,15 +93,26 @@ def train_translator(
     return run / _name(len(history))
 
 
+def require_run_folder(run: Path, *, resume: bool) -> dict[int, Path]:
+    """Checkpoints to go on from: some for a resume, else none.
+
+    Raises:
+        StorageError: there are some.
+        CheckpointError: there are none.
+    """
+    found = epoch_folders(run)
+    if found and not resume:
+        raise StorageError(f"{run} holds a training of {max(found)} epochs: --resume goes on with it")
+    if resume and not found:
+        raise CheckpointError(f"{run} holds no checkpoint to go on from; leave --resume out to begin")
+    return found
+
+
 def _begin(training: GanTraining, record: TrainingRecord, run: Path, *, resume: bool) -> History:
     """Restore the newest checkpoint, if there is one to go on from; return the history up to it."""
-    found = epoch_folders(run)
-    if not resume:
-        if found:
-            raise StorageError(f"{run} holds a training of {max(found)} epochs: --resume goes on with it")
-        return []
+    found = require_run_folder(run, resume=resume)
     if not found:
-        raise CheckpointError(f"{run} holds no checkpoint to go on from; leave --resume out to begin")
+        return []
     epoch = max(found)
     folder = found[epoch]
     _require_same(read_record(folder), record, run)
