@@ -131,7 +131,7 @@ def _record(
                 "them out (vgsearch data target-domain --leave-out), or a score on that test means nothing"
             )
     records = [read_target_record(index.root) for index in indexes]
-    photos = {
+    photos: dict[str, dict[str, str | int]] = {
         name: {"folder": str(index.root), "photos": len(index), "hash": index.content_hash}
         for name, index in zip(config.domains, indexes, strict=True)
     }

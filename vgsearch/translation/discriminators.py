@@ -36,7 +36,7 @@ class PatchDiscriminator(nn.Sequential):
         last = (_conv(width, wider, 1), nn.InstanceNorm2d(wider), nn.PReLU(), _conv(wider, 1, 1))
         super().__init__(*layers, nn.Sequential(*last))
 
-    def forward(self, x: Tensor) -> Predictions:  # type: ignore[override]
+    def forward(self, x: Tensor) -> Predictions:
         """Map (b, in_channels, h, w) to `num_layers` predictions."""
         first, *middle, last = self
         x = first(x)

@@ -46,7 +46,7 @@ class GanTraining:
             "discriminators": torch.optim.Adam(self.discriminators.parameters(), config.lr, betas),
         }
         self.pools = {name: ImagePool(config.pool_size) for name in config.domains}
-        self.scaler = torch.amp.GradScaler(device.type, enabled=precision.use_scaler)  # type: ignore[attr-defined]
+        self.scaler = torch.amp.GradScaler(device.type, enabled=precision.use_scaler)
         self.latent = 0.0
 
     def begin_epoch(self, epoch: int) -> None:
@@ -92,7 +92,7 @@ class GanTraining:
         with autocast(self.precision, self.device):
             losses, fakes = self._generator_losses(photos, real)
         self.discriminators.requires_grad_(True)
-        self.scaler.scale(self._total(losses)).backward()
+        self.scaler.scale(self._total(losses)).backward()  # type: ignore[no-untyped-call]
         self.scaler.step(optimizer)
         return losses, fakes
 
@@ -148,7 +148,8 @@ class GanTraining:
                 losses[f"discriminator/{domain}"] = 0.5 * adversarial_loss(
                     real[domain], judged, of_discriminator=True
                 )
-        self.scaler.scale(torch.stack(list(losses.values())).sum()).backward()
+        total = torch.stack(list(losses.values())).sum()
+        self.scaler.scale(total).backward()  # type: ignore[no-untyped-call]
         self.scaler.step(optimizer)
         return losses
 

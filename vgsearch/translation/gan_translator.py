@@ -48,7 +48,8 @@ def translated(encoder: Encoder, decoder: Decoder, photos: Tensor) -> Tensor:
     so what is too much at the right and lower edge is cut off.
     """
     height_px, width_px = photos.shape[2:]
-    return decoder(encoder(photos))[:, :, :height_px, :width_px]
+    result: Tensor = decoder(encoder(photos))
+    return result[:, :, :height_px, :width_px]
 
 
 def to_network(photos: Tensor) -> Tensor:

@@ -42,7 +42,8 @@ def relativistic_loss(real: Predictions, fake: Predictions, *, of_discriminator:
     for weight, r, f in zip(weights, real, fake, strict=True):
         r = r.float() if of_discriminator else r.detach().float()
         total = total + weight * ((r - f.float() - wanted) ** 2).mean()
-    return total / (sum(weights) * count)
+    mean: Tensor = total / (sum(weights) * count)
+    return mean
 
 
 def cycle_loss(there_and_back: Tensor, photos: Tensor) -> Tensor:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -26,7 +27,7 @@ def num_iterations(config: TranslationConfig, indexes: Sequence[ImageIndex]) -> 
     """Steps of an epoch."""
     if config.iterations_per_epoch is not None:
         return config.iterations_per_epoch
-    return -(-max(len(index) for index in indexes) // config.batch_size)
+    return math.ceil(max(len(index) for index in indexes) / config.batch_size)
 
 
 def training_photos(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Literal
@@ -96,11 +96,7 @@ class _Writer:
         self._threads = threads
         self._progress = progress
 
-    def write_all(
-        self,
-        batches: Any,
-        translate: Callable[[Tensor], Tensor],
-    ) -> None:
+    def write_all(self, batches: Iterable[PhotoBatch], translate: Callable[[Tensor], Tensor]) -> None:
         waiting: deque[Future[None]] = deque()
         with ThreadPoolExecutor(self._threads, "vgsearch-write") as pool:
             for batch in batches:
