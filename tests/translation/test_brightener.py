@@ -21,25 +21,27 @@ def folders(tmp_path_factory: pytest.TempPathFactory) -> tuple[ImageIndex, Image
 
 def test_luminances_of_the_day(folders):
     day, night = folders
-    levels = np.concatenate([luminance(day.read(i)).flatten().numpy() for i in range(len(day))])
+    levels = np.concatenate([luminance(day.read(i)[None]).flatten().numpy() for i in range(len(day))])
     method = brightener_like(day)
     assert method.provenance["like_photos"] == len(day)
     for i in range(len(night)):
         photo = night.read(i)
         bright = method.translate(photo[None])[0]
-        before, after = luminance(photo).flatten().numpy(), luminance(bright).flatten().numpy()
+        before, after = (luminance(each[None]).flatten().numpy() for each in (photo, bright))
         # Sorting is the oracle of a histogram matching; clipped colours lose a little.
         quantiles = np.linspace(0.1, 0.9, 9)
         difference = np.quantile(after, quantiles) - np.quantile(levels, quantiles)
         assert np.abs(difference).mean() < 8
         assert np.abs(np.quantile(before, quantiles) - np.quantile(levels, quantiles)).mean() > 40
-        assert torch.equal(bright, method.translate(photo[None])[0])
+    batch = torch.stack([night.read(i) for i in range(len(night))])
+    alone = torch.cat([method.translate(photo[None]) for photo in batch])
+    assert torch.equal(method.translate(batch), alone)
 
 
 def test_a_photo_like_the_others_stays():
     draw = torch.Generator().manual_seed(0)
     photo = torch.randint(60, 200, (3, 40, 40), dtype=torch.uint8, generator=draw)
-    levels = luminance(photo).round().to(torch.uint8).flatten().numpy()
+    levels = luminance(photo[None]).round().to(torch.uint8).flatten().numpy()
     method = Brightener(np.bincount(levels, minlength=NUM_LEVELS) / len(levels), {})
     assert (method.translate(photo[None])[0].int() - photo.int()).abs().max() <= 1
 

@@ -13,7 +13,6 @@ from vgsearch.cli.default_command import DEFAULT_COMMAND, DefaultCommandGroup
 from vgsearch.cli.translate_train import train
 
 if TYPE_CHECKING:
-    from vgsearch.data.index import ImageIndex
     from vgsearch.models.precision import PrecisionName
     from vgsearch.translation.method import TranslationMethod
 
@@ -98,12 +97,14 @@ def translate(
     """
     import torch
 
+    from vgsearch.cli.files import write_files
     from vgsearch.cli.named_model import extraction_bar
     from vgsearch.data.index import index_folder
     from vgsearch.data.split_parts import find_parts, looks_like_a_split
     from vgsearch.errors import ConfigError
     from vgsearch.models.precision import pick_device
     from vgsearch.training.threads import split_threads
+    from vgsearch.translation.preview import before_and_after
     from vgsearch.translation.translated_folder import write_translated_folder, write_translated_split
 
     console = Console()
@@ -117,7 +118,10 @@ def translate(
     split = split_threads(None, device)
     torch.set_num_threads(split.compute)
     chosen = _method(method, weights, like, source, target, domains, epoch, resize_px, precision)
-    sheet = None if preview is None else _sheet(index, chosen)
+    if preview is not None:
+        # Written first, so that a look at it needs no wait for the rest.
+        write_files(preview.parent, {preview.name: before_and_after(index, chosen)})
+        _say(console, f"before and after: {preview}")
     options = {"batch_size": batch_size, "threads": max(2, split.loader)}
     with extraction_bar(console, f"writing {out}", len(index)) as advance:
         if parts is not None and part is not None:
@@ -126,9 +130,6 @@ def translate(
             write_translated_folder(index, out, chosen, progress=advance, **options)
     how = f"{source} to {target}" if method == "gan" else f"brightened like {like}"
     _say(console, f"{len(index)} photos of {index.root}, {how}: {out}")
-    if preview is not None and sheet is not None:
-        _write_preview(preview, sheet)
-        _say(console, f"before and after: {preview}")
     if part is not None:
         _say(console, f"score it: vgsearch evaluate MODEL --on {out}")
 
@@ -180,26 +181,6 @@ def _method(
         epoch=epoch,
         load_px=resize_px,
     )
-
-
-def _sheet(index: ImageIndex, method: TranslationMethod) -> bytes:
-    """The picture of `--preview`; made first, so that a look at it needs no wait for the rest."""
-    from vgsearch.translation.photo_size import resized
-    from vgsearch.translation.preview import contact_sheet, preview_ids
-
-    before = [index.read(i) for i in preview_ids(index)]
-    after = []
-    for photo in before:
-        height_px, width_px = photo.shape[1:]
-        given = resized(photo, *method.size.of(height_px, width_px))
-        after.append(resized(method.translate(given[None])[0], height_px, width_px))
-    return contact_sheet(before, after)
-
-
-def _write_preview(path: Path, sheet: bytes) -> None:
-    from vgsearch.cli.files import write_files
-
-    write_files(path.parent, {path.name: sheet})
 
 
 def _say(console: Console, text: str) -> None:

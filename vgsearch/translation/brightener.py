@@ -46,19 +46,20 @@ class Brightener:
 
     def translate(self, photos: Tensor) -> Tensor:
         """Give photos, uint8 (b, 3, h, w), the luminances of the others; the same shape and dtype."""
-        return torch.stack([self._one(photo) for photo in photos])
-
-    def _one(self, photo: Tensor) -> Tensor:
-        before = luminance(photo)
-        levels = before.round().to(torch.uint8)
-        # A table of where each level of this photo goes: the middle of its ranks decides.
-        share = np.bincount(levels.flatten().numpy(), minlength=NUM_LEVELS) / levels.numel()
-        rank = np.cumsum(share) - share / 2
-        wanted = np.interp(rank, np.cumsum(self.histogram) - self.histogram / 2, np.arange(NUM_LEVELS))
-        after = torch.from_numpy(wanted).float()[levels.long()]
+        before = luminance(photos)
+        levels = before.round().flatten(1).long()
+        tables = torch.from_numpy(self._tables(level_shares(levels))).float()
+        after = tables.gather(1, levels).view_as(before)
         # Black has no colour to keep: it takes the grey of its new luminance.
-        scaled = photo.float() * (after / before.clamp(min=1)) + after * (before < 1)
+        scaled = photos * (after / before.clamp(min=1))[:, None] + (after * (before < 1))[:, None]
         return scaled.round_().clamp_(0, 255).to(torch.uint8)
+
+    def _tables(self, shares: Counts) -> Counts:
+        """Where each level of each photo goes, float64 (b, 256): the middle of its ranks decides."""
+        rank = np.cumsum(shares, axis=1) - shares / 2
+        wanted_rank = np.cumsum(self.histogram) - self.histogram / 2
+        tables: Counts = np.interp(rank, wanted_rank, np.arange(NUM_LEVELS))
+        return tables
 
 
 def brightener_like(index: ImageIndex) -> Brightener:
@@ -71,7 +72,7 @@ def brightener_like(index: ImageIndex) -> Brightener:
         np.linspace(0, len(index) - 1, min(len(index), MAX_STYLE_PHOTOS)).round().astype(np.int64)
     )
     with ThreadPoolExecutor(min(_MAX_THREADS, os.cpu_count() or 1)) as pool:
-        shares = list(pool.map(lambda i: _shares(index.read(i)), ids.tolist()))
+        shares = list(pool.map(lambda i: _shares_of(index.read(i)), ids.tolist()))
     return Brightener(
         np.mean(shares, axis=0),
         {
@@ -83,12 +84,20 @@ def brightener_like(index: ImageIndex) -> Brightener:
     )
 
 
-def luminance(photo: Tensor) -> Tensor:
-    """Rec. 601 luma, float32 (h, w) in [0, 255], of uint8 (3, h, w)."""
-    return torch.einsum("chw,c->hw", photo.float(), torch.tensor(_REC_601))
+def luminance(photos: Tensor) -> Tensor:
+    """Rec. 601 luma, float32 (b, h, w) in [0, 255], of uint8 (b, 3, h, w)."""
+    return torch.einsum("bchw,c->bhw", photos.float(), torch.tensor(_REC_601))
 
 
-def _shares(photo: Tensor) -> Counts:
-    levels = luminance(photo).round().to(torch.uint8).flatten().numpy()
-    shares: Counts = np.bincount(levels, minlength=NUM_LEVELS) / len(levels)
+def level_shares(levels: Tensor) -> Counts:
+    """How often each level stands in each photo, float64 (b, 256), of int64 (b, pixels)."""
+    count, pixels = levels.shape
+    numbered = levels + NUM_LEVELS * torch.arange(count)[:, None]
+    counts = np.bincount(numbered.flatten().numpy(), minlength=count * NUM_LEVELS)
+    shares: Counts = counts.reshape(count, NUM_LEVELS) / pixels
+    return shares
+
+
+def _shares_of(photo: Tensor) -> Counts:
+    shares: Counts = level_shares(luminance(photo[None]).round().flatten(1).long())[0]
     return shares

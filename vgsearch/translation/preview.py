@@ -11,8 +11,9 @@ from PIL import Image
 from torch import Tensor
 
 from vgsearch.data.index import ImageIndex
+from vgsearch.translation.method import TranslationMethod
 from vgsearch.translation.photo_folder import JPEG_QUALITY
-from vgsearch.translation.photo_size import resized
+from vgsearch.translation.photo_size import require_sides, resized
 
 PHOTOS = 8
 _ACROSS = 4
@@ -20,9 +21,25 @@ _HEIGHT_PX = 192
 _GAP_PX = 4
 
 
-def preview_ids(index: ImageIndex, count: int = PHOTOS) -> list[int]:
-    """Rows of up to `count` photos, evenly spaced."""
-    return [int(i) for i in np.unique(np.linspace(0, len(index) - 1, min(count, len(index))).round())]
+def before_and_after(index: ImageIndex, method: TranslationMethod, count: int = PHOTOS) -> bytes:
+    """Translate up to `count` photos, evenly spaced, and put both versions of each on a contact sheet.
+
+    Returns:
+        A JPEG file's bytes.
+
+    Raises:
+        ImageError: a photo cannot be read.
+        DataError: a photo is too small.
+    """
+    before, after = [], []
+    for i in np.unique(np.linspace(0, len(index) - 1, min(count, len(index))).round().astype(int)).tolist():
+        photo = index.read(i)
+        own = photo.shape[1:]
+        working = method.size.of(*own)
+        require_sides(*working, name=str(index.absolute(i)))
+        before.append(photo)
+        after.append(resized(method.translate(resized(photo, *working)[None])[0], *own))
+    return contact_sheet(before, after)
 
 
 def contact_sheet(before: Sequence[Tensor], after: Sequence[Tensor]) -> bytes:

@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Mapping
 from contextlib import closing
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 import torch
@@ -28,10 +29,11 @@ from vgsearch.translation.checkpoint import (
     save_translator,
 )
 from vgsearch.translation.gan_step import GanTraining
-from vgsearch.translation.gan_translator import to_network, to_photos
+from vgsearch.translation.gan_translator import GanTranslator
+from vgsearch.translation.generator import Decoder, Encoder
 from vgsearch.translation.image_pool import NUM_UNIFORMS
-from vgsearch.translation.photo_size import WorkingSize, resized
-from vgsearch.translation.preview import contact_sheet, preview_ids
+from vgsearch.translation.photo_size import WorkingSize
+from vgsearch.translation.preview import before_and_after
 from vgsearch.translation.training_photos import num_iterations, training_photos
 
 SECONDS = "train/seconds"
@@ -184,20 +186,18 @@ def _epoch(
     return {**losses, "train/lr": config.learning_rate(epoch), "train/images_per_s": rate, SECONDS: seconds}
 
 
-@torch.inference_mode()
 def _preview(training: GanTraining, index: ImageIndex) -> bytes:
-    """Photos of the first domain and their translations."""
-    config = training.config
-    before, after = [], []
-    source, target = config.domains
-    for i in preview_ids(index):
-        photo = index.read(i)
-        photo = resized(photo, *WorkingSize(config.load_px).of(*photo.shape[1:]))
-        code = training.generator.encode(to_network(photo[None].to(training.device)), source)
-        result = training.generator.decode(code, target)[:, :, : photo.shape[1], : photo.shape[2]]
-        before.append(photo)
-        after.append(to_photos(result)[0].cpu())
-    return contact_sheet(before, after)
+    """Photos of the first domain and their translations, as a checkpoint of now would give them."""
+    source, target = training.config.domains
+    translator = GanTranslator(
+        cast(Encoder, training.generator.encoders[source]),
+        cast(Decoder, training.generator.decoders[target]),
+        WorkingSize(training.config.load_px),
+        training.device,
+        training.precision,
+        {},
+    )
+    return before_and_after(index, translator)
 
 
 def _name(epoch: int) -> str:
