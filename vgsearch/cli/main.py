@@ -22,6 +22,7 @@ from vgsearch.cli.report import report
 from vgsearch.cli.soup import soup
 from vgsearch.cli.status import status
 from vgsearch.cli.train import train
+from vgsearch.cli.translate import translate_app
 from vgsearch.cli.tune import tune
 from vgsearch.cli.ui import ui
 from vgsearch.cli.validate import validate
@@ -61,6 +62,7 @@ app.add_typer(data_app, name="data")
 app.add_typer(descriptors_app, name="descriptors")
 app.add_typer(import_app, name="import")
 app.add_typer(warp_app, name="warp")
+app.add_typer(translate_app, name="translate")
 
 
 def _print_version(asked: bool) -> None:

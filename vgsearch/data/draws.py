@@ -30,10 +30,12 @@ class Salt(IntEnum):
     TARGET_CHOICE = 6
     STYLE = 7
     STYLE_OF_SPLIT = 8
-    GALLERY_SPLIT = 20
-    WARP_ORDER = 21
-    WARP_PAIR_ORDER = 22
-    WARP_QUADRILATERALS = 23
+    TRANSLATION = 20
+    TRANSLATION_POOL = 21
+    GALLERY_SPLIT = 22
+    WARP_ORDER = 23
+    WARP_PAIR_ORDER = 24
+    WARP_QUADRILATERALS = 25
 
 
 def random_bits(key: Sequence[int], index: npt.NDArray[np.int64], count: int) -> npt.NDArray[np.uint64]:

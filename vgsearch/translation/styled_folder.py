@@ -2,21 +2,15 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import torch
-from PIL import Image
 from threadpoolctl import threadpool_limits
 
-from vgsearch.data.csv_layout import CSV_NAME
 from vgsearch.data.styled_index import StyledIndex
-from vgsearch.errors import StorageError
-from vgsearch.models.atomic_folder import atomic_folder
-
-JPEG_QUALITY = 95
+from vgsearch.translation.photo_folder import photo_folder, require_new_folder, save_photo
 
 
 def write_styled_folder(
@@ -37,28 +31,16 @@ def write_styled_folder(
         StorageError: `out` exists, lies inside a folder that is read, or cannot be written.
         ImageError: an image cannot be read.
     """
-    if out.exists():
-        raise StorageError(f"{out}: the folder for the styled photos must be new; name another or delete it")
-    for folder in (index.root, index.styles.root):
-        if out.resolve().is_relative_to(folder.resolve()):
-            raise StorageError(
-                f"{out}: styled photos must not lie among those of {folder}; name a folder outside it"
-            )
-    with atomic_folder(out) as temporary:
+    require_new_folder(out, [index.root, index.styles.root], "styled")
+    with photo_folder(index, out) as temporary:
 
         def write(i: int) -> None:
-            path = temporary / index.paths[i]
-            path.parent.mkdir(parents=True, exist_ok=True)
-            Image.fromarray(index.read(i).permute(1, 2, 0).numpy()).save(
-                path, quality=JPEG_QUALITY, subsampling=0
-            )
+            save_photo(temporary / index.paths[i], index.read(i))
             progress(1)
 
         with ThreadPoolExecutor(threads, "vgsearch-style", initializer=_on_one_core) as pool:
             for done in [pool.submit(write, i) for i in range(len(index))]:
                 done.result()
-        if (index.root / CSV_NAME).is_file():
-            shutil.copyfile(index.root / CSV_NAME, temporary / CSV_NAME)
 
 
 def _on_one_core() -> None:
