@@ -122,24 +122,22 @@ def evaluate(
         result, is_stored = _score(model, retrieval_set, store, label, console)
         stem = retrieval_set.name.replace("/", "_")
         files[f"{stem}.npz"] = result.to_npz_bytes()
-        looks = seal.note(retrieval_set, result.stamp)
+        looked = seal.note(retrieval_set, result.stamp)
         seal.keep(retrieval_set, result)
         facts = [
             f"{retrieval_set.name}: {result.summary()}",
             f"database {len(retrieval_set.database)}, positives within {distance_m:g} m",
             *([str(style)] if fda else []),
             *_query_facts(model.eval_config.query_method, result, is_stored),
-            *([looks] if looks else []),
+            *([looked] if looked else []),
         ]
         console.print("; ".join(facts), markup=False, highlight=False, soft_wrap=True)
         if reranker is not None:
             reranked = rerank_result(reranker, model, retrieval_set, result, console, home)
-            looks = ""
             for n, each in reranked.items():
                 files[f"{stem}_geowarp_top{n}.npz"] = each.to_npz_bytes()
-                looks = seal.note(retrieval_set, reranker.stamp(result.stamp, n))
-            lines = rerank_lines(result, reranked)
-            for line in [*lines, *([f"  {looks}"] if looks else [])]:
+            looks = [seal.note(retrieval_set, reranker.stamp(result.stamp, n)) for n in reranked]
+            for line in rerank_lines(result, reranked, looks[-1]):
                 console.print(line, markup=False, highlight=False, soft_wrap=True)
         if distance_curve:
             files[f"{stem}_distance_curve.csv"] = _show_curve(result, retrieval_set, console)

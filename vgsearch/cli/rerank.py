@@ -136,15 +136,21 @@ def rerank_result(
     }
 
 
-def rerank_lines(plain: RetrievalResult, reranked: dict[int, RetrievalResult]) -> list[str]:
-    """For each n the recalls, and R@1 against not re-ranking, on the same queries."""
+def rerank_lines(plain: RetrievalResult, reranked: dict[int, RetrievalResult], looks: str) -> list[str]:
+    """For each n the recalls, and R@1 against not re-ranking, on the same queries; then the looks at a test.
+
+    Args:
+        plain: Without re-ranking.
+        reranked: By n.
+        looks: In words; empty for a set that is no test.
+    """
     from vgsearch.retrieval.compare import compare_results
 
     lines = []
     for n, result in reranked.items():
         lines.append(f"  top {n} re-ranked: {result.summary()}")
         lines.append(f"    against not re-ranking: {compare_results(plain, result, 1)}")
-    return lines
+    return [*lines, f"  {looks}"] if looks else lines
 
 
 def _tops(text: str) -> tuple[int, ...]:
