@@ -55,7 +55,7 @@ class _Planned:
     uniforms: NDArray[np.float64]
 
     def __len__(self) -> int:
-        return 2 * self.uniforms.shape[1]
+        return 2 * int(self.uniforms.shape[1])
 
 
 @dataclass(frozen=True)
