@@ -72,7 +72,8 @@ def block_ranks(similarities: Tensor, positives: Positives, start: int, depth: i
     best = np.maximum.reduceat(of_positives, own.starts[asked])
     rival = similarities.amax(dim=1).cpu().numpy()[asked]
     ranks[asked[rival < best]] = 0
-    behind = np.flatnonzero(rival >= best)
+    # At depth 1 only a draw is worth counting: whoever has a nearer rival is out.
+    behind = np.flatnonzero(rival == best if depth == 1 else rival >= best)
     if len(behind):
         others = similarities[torch.from_numpy(asked[behind]).to(similarities.device)]
         bar = torch.from_numpy(best[behind]).to(similarities.device)[:, None]
