@@ -65,6 +65,7 @@ def test_help_names_both_commands(vgsearch):
         (["--weights", "WEIGHTS", "--from", "dusk"], ["--from must be one of day, night", "'dusk'"]),
         (["--weights", "WEIGHTS", "--domains", "day,dusk,night"], ["no 150_net_G4.pth, 150_net_G5.pth"]),
         (["--weights", "WEIGHTS", "--resize-px", "8"], ["at least 16 px, got 8"]),
+        (["--weights", "WEIGHTS", "--preview", "out/look.jpg"], ["--preview out/look.jpg lies in out"]),
         (["--method", "brighten"], ["--method brighten goes with --like FOLDER"]),
         (["--method", "brighten", "--like", "x", "--epoch", "3"], ["without --epoch"]),
         (["--method", "brighten", "--like", "nowhere"], ["nowhere does not exist"]),

@@ -110,6 +110,7 @@ def test_its_checkpoints_translate(finished, indexes):
         load_translator(finished, epoch=7, **options)
 
 
+@pytest.mark.slow
 def test_the_generator_learns(indexes):
     config = tiny_config(channels=8, epochs=1, decay_epochs=0, lr=2e-3, iterations_per_epoch=40)
     training = GanTraining(config, CPU, FP32)

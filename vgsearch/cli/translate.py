@@ -113,6 +113,10 @@ def translate(
         raise ConfigError(
             [f"{photos} is a split: say --part queries or --part database, or name one of both"]
         )
+    if preview is not None and preview.resolve().is_relative_to(out.resolve()):
+        raise ConfigError(
+            [f"--preview {preview} lies in {out}, which holds photos alone; name another place"]
+        )
     index = index_folder(getattr(parts, part) if part is not None else photos)
     device = pick_device()
     split = split_threads(None, device)
