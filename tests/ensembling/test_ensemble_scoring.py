@@ -37,15 +37,17 @@ def test_ranks_are_those_of_the_exact_search(seed):
     np.testing.assert_array_equal(first_hit_ranks(database, queries, positives_of(matrix)), expected)
 
 
+@pytest.mark.parametrize("depth", [1, 3, 20])
 @pytest.mark.parametrize("seed", range(6))
-def test_equal_similarities_go_by_row(seed):
+def test_equal_similarities_go_by_row(seed, depth):
     """Coarse values make products exact in float32 and ties frequent."""
     rng = np.random.default_rng(seed)
     database = rng.integers(-1, 2, (60, 4)).astype(np.float32) / 4
     queries = rng.integers(-1, 2, (50, 4)).astype(np.float32) / 4
     matrix = drawn_positives(rng, 50, 60)
     np.testing.assert_array_equal(
-        first_hit_ranks(database, queries, positives_of(matrix)), plain_ranks(database, queries, matrix)
+        first_hit_ranks(database, queries, positives_of(matrix), depth=depth),
+        plain_ranks(database, queries, matrix, depth),
     )
 
 
