@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from tests.cli.test_fda import TRIAL
 from tests.cli.test_import import assert_refused
@@ -58,6 +59,9 @@ def test_what_cannot_be_is_one_line(vgsearch, own_store, made):
     assert_refused(vgsearch(*begin, "--top", "5"), "--rerank")
     assert_refused(vgsearch(*begin, "--rerank", "warp"), "geowarp:CHECKPOINT")
     assert_refused(vgsearch(*begin, "--rerank", "geowarp:wrap"), "wrap", "there is warp")
+    if not torch.cuda.is_available():
+        half = (*begin, "--rerank", "geowarp:warp", "--rerank-precision", "fp16")
+        assert_refused(vgsearch(*half), "fp16 needs a GPU")
     for top in ("1", "21", "five", "5,"):
         assert_refused(vgsearch(*begin, "--rerank", "geowarp:warp", "--top", top), "--top", top)
 

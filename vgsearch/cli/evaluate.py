@@ -20,7 +20,7 @@ from vgsearch.cli.options import (
     ScoredQueryMethod,
     UseStore,
 )
-from vgsearch.cli.rerank import Rerank, Top
+from vgsearch.cli.rerank import Rerank, RerankPrecision, Top
 from vgsearch.cli.styled_sets import Fda, FdaBeta, FdaRequest, FdaSeed, FdaStyle
 
 if TYPE_CHECKING:
@@ -63,6 +63,7 @@ def evaluate(
     ] = False,
     rerank: Rerank = None,
     top: Top = None,
+    rerank_precision: RerankPrecision = "auto",
     save: Annotated[
         Path | None, typer.Option(help="Folder for the per-query results, one .npz for each split.")
     ] = None,
@@ -105,7 +106,7 @@ def evaluate(
         crop_height_px=crop_height_px,
         crop_width_px=crop_width_px,
     )
-    reranker = load_reranker(rerank, top, model, home)
+    reranker = load_reranker(rerank, top, rerank_precision, model, home)
     distance_m = positive_distance_m or model.spec.data.positive_distance_m
     sets = [
         load_retrieval_set(path, distance_m, name=name)
