@@ -15,7 +15,7 @@ from vgsearch.search.ledger import Ledger
 from vgsearch.search.memory import Holding
 from vgsearch.search.messages import WorkerMessage
 from vgsearch.search.status import read_status
-from vgsearch.search.study import EPOCHS, REASON, REPEAT_OF, STATE, TRUNK, Study, read_trials
+from vgsearch.search.study import EPOCHS, REASON, REPEAT_OF, STATE, TRUNK, TRUNK_TRIAL, Study, read_trials
 from vgsearch.search.warm_start import read_warm_start
 
 BRANCH = "search.branch={trunk_epochs: 2}"
@@ -296,6 +296,29 @@ def test_killed_while_a_branch_trains_it_keeps_its_trunk(open_ledger, tmp_path):
     spec = ledger.next_spec()
     tell(ledger, spec, tmp_path, epochs=1)
     assert open_ledger(BRANCH, "search.scheduler.name=none").next_spec() == spec
+
+
+def test_a_trunk_of_an_earlier_version_is_known(open_ledger, tmp_path, monkeypatch):
+    """Whose trials lacked a key, so that it named the trunk otherwise."""
+    real = Study.add_running
+
+    def earlier(self, trial):
+        if is_trunk(trial):
+            stored = trial.user_attrs[TRUNK_TRIAL]
+            augment = {key: value for key, value in stored["augment"].items() if key != "perspective"}
+            trial.set_user_attr(TRUNK_TRIAL, {**stored, "augment": augment})
+            trial.set_user_attr(TRUNK, "trunk-0123456789abcdef")
+        return real(self, trial)
+
+    monkeypatch.setattr(Study, "add_running", earlier)
+    ledger = open_ledger(BRANCH, "search.scheduler.name=none")
+    tell(ledger, ledger.next_spec(), tmp_path)
+    spec = ledger.next_spec()
+    tell(ledger, spec, tmp_path, epochs=1)
+    monkeypatch.undo()
+    again = open_ledger(BRANCH, "search.scheduler.name=none")
+    assert again.next_spec() == spec
+    assert sum(map(is_trunk, again.study.trials())) == 1
 
 
 def test_killed_between_the_trunk_and_its_trial(open_ledger, tmp_path, monkeypatch):

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
 from vgsearch.config.search import EvalConfig
 from vgsearch.data.framing import Framing
-from vgsearch.data.index import ImageIndex
+from vgsearch.data.index import ImageIndex, join_indexes
 from vgsearch.data.retrieval_set import RetrievalSet
 from vgsearch.ensembling.positives import Positives, find_positives
 from vgsearch.retrieval.batch_plan import PlannedBatch, plan_batches
@@ -119,24 +117,8 @@ def plan_val(sets: Mapping[str, RetrievalSet], eval_config: EvalConfig, *, threa
         described.add(first_query)
     for first, left in waiting.items():
         steps.extend(_moved(batch, first) for batch in left.values())
-    return ValPlan(_joined([index for _, index, _ in parts.values()]), tuple(steps), planned)
+    return ValPlan(join_indexes([index for _, index, _ in parts.values()]), tuple(steps), planned)
 
 
 def _moved(batch: PlannedBatch, first: int) -> PlannedBatch:
     return replace(batch, ids=batch.ids + first)
-
-
-def _joined(indexes: list[ImageIndex]) -> ImageIndex:
-    """All images under absolute paths."""
-
-    def column(name: str) -> NDArray[np.float64]:
-        return np.concatenate([getattr(index, name) for index in indexes])
-
-    return ImageIndex(
-        root=Path(indexes[0].root.anchor),
-        paths=tuple(str(index.absolute(i)) for index in indexes for i in range(len(index))),
-        utm_east=column("utm_east"),
-        utm_north=column("utm_north"),
-        heading_deg=column("heading_deg"),
-        fingerprint="+".join(index.fingerprint for index in indexes),
-    )

@@ -86,7 +86,8 @@ class Trunks:
 
     def _of(self, trial: TrialConfig) -> list[FrozenTrial]:
         key = trunk_key(trunk_trial(self._document, trial))
-        return [stored for stored in self._study.trials() if stored.user_attrs.get(TRUNK) == key]
+        # Not by the recorded key: an earlier version, whose trials had fewer keys, gave another one.
+        return [stored for stored in self._study.trials() if is_trunk(stored) and _key_now(stored) == key]
 
     def _fails_again(self, trunk: FrozenTrial) -> bool:
         state = trunk.user_attrs.get(STATE)
@@ -113,6 +114,10 @@ def settings_of(stored: FrozenTrial) -> dict[str, object]:
         "trial.backbone": trunk.resolved_backbone.name,
         "trial.descriptor_dim": trunk.descriptor_dim,
     }
+
+
+def _key_now(trunk: FrozenTrial) -> str:
+    return trunk_key(TrialConfig.model_validate(trunk.user_attrs[TRUNK_TRIAL]))
 
 
 def _is_complete(trunk: FrozenTrial) -> bool:
