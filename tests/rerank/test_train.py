@@ -81,15 +81,22 @@ def test_an_epoch_that_was_not_finished_counts_for_nothing(photos, tmp_path):
 
 
 def test_the_encoder_stays_and_the_regression_learns(photos, tmp_path):
-    settings = training(
-        epochs=3, iterations_per_epoch=8, lr=0.002, k=0.3, weights={"features": 0, "consistency": 0}
-    )
-    before, reports = build_geowarp(settings.network).state_dict(), []
-    after = run(settings, photos, tmp_path / "run", on_epoch=reports.append).state_dict()
-    assert all(torch.equal(after[name], t) for name, t in before.items() if name.startswith("encoder."))
-    losses = [report.losses["self_supervised"] for report in reports]
-    assert losses[-1] < losses[0]
-    assert {report.losses["features"] for report in reports} == {0.0}
+    """Against a rate of next to nothing on the same draws, since some epochs draw harder warps than others."""
+
+    def trained(name, lr):
+        settings = training(
+            epochs=3, iterations_per_epoch=8, lr=lr, k=0.3, weights={"features": 0, "consistency": 0}
+        )
+        reports = []
+        network = run(settings, photos, tmp_path / name, on_epoch=reports.append)
+        assert {report.losses["features"] for report in reports} == {0.0}
+        before = build_geowarp(settings.network).state_dict()
+        after = network.state_dict()
+        assert all(torch.equal(after[key], t) for key, t in before.items() if key.startswith("encoder."))
+        return [report.losses["self_supervised"] for report in reports]
+
+    still, learned = trained("still", 1e-12), trained("learned", 0.002)
+    assert learned[-1] < 0.9 * still[-1]
 
 
 def test_every_loss_reaches_the_regression(photos, tmp_path):

@@ -37,6 +37,7 @@ sum_over_processes(parameters, [torch.tensor(0.0)])
 scaler.step(optimizer)
 scaler.update()
 torch.save((own, sums, summed, [p.data for p in parameters], scaler.get_scale()), f"{folder}/{rank}.pt")
+dist.destroy_process_group()
 """
 
 
