@@ -61,6 +61,7 @@ def test_train_then_evaluate_then_best(vgsearch, space_file, own_city, tmp_path)
     assert reference in run.out
 
 
+@pytest.mark.slow
 def test_a_longer_epoch_list_is_another_trial(vgsearch, space_file, own_city, tmp_path):
     for epochs in (1, 2):
         assert vgsearch("train", space_file, "--set", f"trial.epochs={epochs}").code == 0

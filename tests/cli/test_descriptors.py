@@ -131,6 +131,7 @@ def test_training_does_not_fill_the_store(vgsearch, space_file, own_city, tmp_pa
     assert not (tmp_path / "runs" / "descriptors").exists()
 
 
+@pytest.mark.slow
 def test_an_ensemble_is_evaluated_and_stored_as_any_model(vgsearch, checkpoints, forward_passes, tmp_path):
     members = [EnsembleMember(folder, str(folder), f"quick-{i}", 1) for i, folder in enumerate(checkpoints)]
     folder = save_ensemble(tmp_path / "both", members, fusion="similarity", weights=[2, 1], metrics={})

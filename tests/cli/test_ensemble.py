@@ -100,6 +100,7 @@ def _trials(store):
     return [version for version in store.registry.versions(store.search) if version.kind == "trial"]
 
 
+@pytest.mark.slow
 def test_the_same_command_again_is_the_same_version_and_describes_nothing(run, own_searched_store):
     shutil.rmtree(own_searched_store.home / "descriptors")
     first = run(GREEDY)
@@ -130,6 +131,7 @@ def test_given_weights_and_no_selection(run, own_searched_store):
     assert f"vgsearch evaluate {version.reference} --on day" in done.out
 
 
+@pytest.mark.slow
 def test_a_test_needs_the_flag_and_leaves_a_tag_and_a_count(run, own_searched_store):
     text = GREEDY + "criterion: test/day/recall_at_1\n"
     refused = run(text)

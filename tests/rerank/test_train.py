@@ -81,7 +81,7 @@ def test_an_epoch_that_was_not_finished_counts_for_nothing(photos, tmp_path):
 
 
 def test_the_encoder_stays_and_the_regression_learns(photos, tmp_path):
-    """Against a rate of next to nothing on the same draws, since some epochs draw harder warps than others."""
+    """Against a rate of next to nothing on the same draws: some epochs draw harder warps than others."""
 
     def trained(name, lr):
         settings = training(

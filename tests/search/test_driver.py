@@ -10,6 +10,7 @@ from vgsearch.search.driver import run_search
 from vgsearch.search.study import read_trials
 
 
+@pytest.mark.slow
 def test_a_search_from_start_to_champion_and_on(load, tmp_path):
     document, data = load()
     registry = MemoryRegistry()

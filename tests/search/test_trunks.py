@@ -365,6 +365,7 @@ def test_stored_trunks_are_whole_configurations(search):
     assert trials[0].params == {}
 
 
+@pytest.mark.slow
 def test_a_stop_after_any_write_to_the_study_changes_nothing(search, monkeypatch, tmp_path):
     """As test_faults kills after every write, MLflow's too; this one is quick and sees the study alone."""
     sets = (BRANCH, TWO, "search.branch.trunk_epochs=1", "search.num_trials=3", "trial.epochs=1")
