@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import re
+from pathlib import Path
 
 import pytest
 import yaml
@@ -12,6 +13,9 @@ from PIL import Image
 from tests.cli.test_bad_input import assert_refused
 from tests.translation.oracle import write_author_files
 from vgsearch.data.index import index_folder
+from vgsearch.models.checkpoint import read_spec
+from vgsearch.registry.kept_tests import kept_tests
+from vgsearch.retrieval.recall import RetrievalResult
 
 
 @pytest.fixture(scope="module")
@@ -48,6 +52,23 @@ def test_a_split_with_either_method(vgsearch, weights, tiny_city, tmp_path):
         assert index_folder(tmp_path / name / "database").paths == index_folder(split / "database").paths
     night, bright = index_folder(split / "queries"), index_folder(tmp_path / "bright" / "queries")
     assert bright.read(0).float().mean() > 1.5 * night.read(0).float().mean()
+
+
+def test_a_translated_test_is_counted_as_that_test_and_never_kept_as_it(
+    vgsearch, own_searched_store, tmp_path
+):
+    registry, home, _ = own_searched_store
+    version = registry.versions("pot")[0]
+    split = Path(read_spec(registry.download(version.reference)).data.tests["day"])
+    options = ["--part", "queries", "--method", "brighten", "--like", split / "database"]
+    assert vgsearch("translate", "photos", split, "bright", *options).code == 0
+    run = vgsearch("evaluate", version.reference, "--on", tmp_path / "bright", "--home", home)
+    assert run.code == 0, run.err
+    (scoring,) = registry.scored_tests("pot")
+    assert (scoring.split, scoring.reference) == ("day", version.reference)
+    assert "scored" in run.out
+    stamps = [RetrievalResult.from_npz(npz).stamp for _, npz in kept_tests(registry, version, scoring.model)]
+    assert scoring.stamp not in stamps
 
 
 def test_help_names_both_commands(vgsearch):

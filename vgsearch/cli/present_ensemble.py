@@ -10,7 +10,7 @@ from vgsearch.config.ensemble import EnsembleFile
 from vgsearch.ensembling.candidates import Candidate
 from vgsearch.ensembling.criterion import Criterion
 from vgsearch.ensembling.ensemble_choice import EnsembleChoice
-from vgsearch.ensembling.ensemble_pot import EnsemblePot
+from vgsearch.ensembling.ensemble_pot import EVAL_KEYS, EnsemblePot
 from vgsearch.ensembling.selection import Round
 from vgsearch.models.checkpoint import read_metrics
 from vgsearch.reporting.before_after import render_before_after
@@ -111,7 +111,7 @@ def _parts(choice: EnsembleChoice, pot: EnsemblePot) -> list[EnsemblePart]:
     parts = []
     for member, weight in zip(choice.members, choice.weights, strict=True):
         candidate = pot.candidates[member]
-        alike = candidate.spec.eval.resize_px == pot.eval_config.resize_px
+        alike = all(getattr(candidate.spec.eval, key) == getattr(pot.eval_config, key) for key in EVAL_KEYS)
         query_ms = read_metrics(candidate.folder).get(QUERY_MS) if alike else None
         parts.append(
             EnsemblePart(

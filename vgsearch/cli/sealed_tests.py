@@ -24,6 +24,7 @@ from vgsearch.registry.scored_tests import NO_LOOKS, model_key
 from vgsearch.registry.store_uri import STORE_FILE
 from vgsearch.reporting.looks import looks_in_words
 from vgsearch.retrieval.recall import RetrievalResult
+from vgsearch.translation.origin import original_of
 
 
 class Seal:
@@ -54,13 +55,16 @@ class Seal:
         return self._model.spec.search
 
     def test_of(self, retrieval_set: RetrievalSet) -> str | None:
-        """Which test of the model's file a set is, however it was named; None for any other set."""
-        asked = [part.root.resolve() for part in (retrieval_set.database, retrieval_set.queries)]
+        """Which test of the model's file a set is, however it was named; None for any other set.
+
+        Translated or styled photos of a test are still that test's places.
+        """
+        asked = [original_of(part.root) for part in (retrieval_set.database, retrieval_set.queries)]
         for name, split in self._model.spec.data.tests.items():
             # A test that is not on this machine is not what was loaded from it.
             with suppress(DataError):
                 parts = find_parts(Path(split))
-                if [parts.database.resolve(), parts.queries.resolve()] == asked:
+                if [original_of(parts.database), original_of(parts.queries)] == asked:
                     return name
         return None
 
@@ -104,9 +108,15 @@ class Seal:
         """Keep a test's result with the run of the model, if it is a recorded one, for `vgsearch report`."""
         test = self.test_of(retrieval_set)
         version = None if test is None or self._problem else self._version()
-        if test is not None and version is not None:
+        if test is not None and version is not None and self._is_itself(test, retrieval_set):
             content = result.to_npz_bytes()
             keep_test(self._registry, version, self.key, test, stamp=result.stamp, content=content)
+
+    def _is_itself(self, test: str, retrieval_set: RetrievalSet) -> bool:
+        """Whether a set is a test as it is, and no translation of it."""
+        parts = find_parts(Path(self._model.spec.data.tests[test]))
+        roots = [part.root.resolve() for part in (retrieval_set.database, retrieval_set.queries)]
+        return [parts.database.resolve(), parts.queries.resolve()] == roots
 
     def so_far(self, test: str) -> str:
         """Say how often a test was scored, without counting."""

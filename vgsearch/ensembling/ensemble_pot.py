@@ -23,6 +23,9 @@ from vgsearch.registry.protocol import Registry
 from vgsearch.registry.records import ModelVersion
 from vgsearch.registry.references import FolderReference, find_version, parse_reference
 
+EVAL_KEYS = ("resize_px", "query_method", "crop_height_px", "crop_width_px")
+"""What decides how an image is brought to a model: members that differ in these were not scored alike."""
+
 
 @dataclass(frozen=True, eq=False)
 class EnsemblePot:
@@ -138,7 +141,7 @@ def _common_eval(candidates: Sequence[Candidate], file: EnsembleFile) -> EvalCon
     first = candidates[0]
     given = set() if file.eval is None else file.eval.model_fields_set
     eval_config = first.spec.eval if file.eval is None else file.eval.over(first.spec.eval)
-    for key in ("resize_px", "query_method", "crop_height_px", "crop_width_px"):
+    for key in EVAL_KEYS:
         for other in candidates:
             ours, theirs = getattr(first.spec.eval, key), getattr(other.spec.eval, key)
             if ours != theirs and key not in given:

@@ -17,11 +17,10 @@ from vgsearch.data.linked_folder import link
 from vgsearch.data.split_parts import SplitParts
 from vgsearch.models.atomic_folder import atomic_folder
 from vgsearch.translation.method import TranslationMethod
+from vgsearch.translation.origin import RECORD_NAME
 from vgsearch.translation.photo_batches import PhotoBatch, photo_batches
 from vgsearch.translation.photo_folder import JPEG_QUALITY, photo_folder, require_new_folder, save_photo
 from vgsearch.translation.photo_size import resized
-
-RECORD_NAME = "translation.yaml"
 
 SplitPart = Literal["queries", "database"]
 
