@@ -122,7 +122,9 @@ def test_names_of_target_domains(problems, load):
         "space.yaml:5: data.target_domain: needs at least one domain; name a folder, or write null"
     ]
     data = load(f"{head} {{night: a, rain: b}}\ntrial: {{domain: {{}}}}\n").data
-    assert data.target_domains == {"night": "a", "rain": "b"}
+    assert list(data.target_domains.items()) == [("night", "a"), ("rain", "b")]
+    swapped = load(f"{head} {{rain: b, night: a}}\ntrial: {{domain: {{}}}}\n").data
+    assert list(swapped.target_domains) == ["night", "rain"]
     assert load(f"{head} night\n").data.target_domains == {"": "night"}
     assert load(f"{head} null\n").data.target_domains == {}
 

@@ -103,6 +103,27 @@ def test_a_link_from_one_split_to_another_is_no_other_split(root):
     data = DataConfig(train="svox/train", val="svox/val", tests={"linked": "svox/linked#queries"})
     (text,) = folder_problems(data, root, allow_unbuilt_demo=False).values()
     assert text == (
-        f"must be apart from data.val, but is a link to the same photos: {root}/svox/linked leads to "
-        f"{root}/svox/val; name another folder"
+        f"must be apart from data.val, but a link leads to the same photos: {root}/svox/linked and "
+        f"{root}/svox/val share {root}/svox/val; name another folder"
     )
+
+
+@pytest.mark.parametrize("part", ["database", "queries"])
+def test_a_split_that_borrows_a_part_of_a_test_selects_nothing(root, part):
+    """As Tokyo Night does of Tokyo XS, and a translated split of the one it was made from."""
+    (root / "night").mkdir()
+    (root / "svox" / "test" / "gallery").mkdir(exist_ok=True)
+    other = "queries" if part == "database" else "database"
+    (root / "night" / other).mkdir()
+    os.symlink(
+        root / "svox" / "test" / {"queries": "queries_night"}.get(part, "gallery"), root / "night" / part
+    )
+    apart = DataConfig(
+        train="svox/train", val="svox/val", tests={"day": "svox/test#queries_rain", "night": "night"}
+    )
+    assert not folder_problems(apart, root, allow_unbuilt_demo=False)
+    data = DataConfig(
+        train="svox/train", val={"": "svox/val", "night": "night"}, tests={"day": "svox/test#queries_rain"}
+    )
+    (text,) = folder_problems(data, root, allow_unbuilt_demo=False).values()
+    assert text.startswith("must be apart from data.val.night, but a link leads to the same photos")

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path, PurePath
 
 from vgsearch.config.search import DataConfig
-from vgsearch.config.split_folder import folder_and_queries, missing_queries
+from vgsearch.config.split_folder import folder_and_queries, missing_queries, part_folders
 
 
 def absolute_data(data: DataConfig, data_root: Path) -> DataConfig:
@@ -84,27 +84,31 @@ def folder_problems(
 
 
 def linked_together(data: DataConfig) -> dict[tuple[str, ...], str]:
-    """Folders of train, val and tests that are one folder by way of a link, by their keys.
+    """Folders of train, val and tests that are one folder, or share one, by way of a link, by their keys.
 
-    The Mapillary SLS layout makes `msls/test` a link to `msls/val`: apart by name, the same photos.
+    The Mapillary SLS layout makes `msls/test` a link to `msls/val`: apart by name, the same photos. The night
+    queries of a set, or its queries translated, stand beside a link to its database.
 
     Args:
         data: with absolute folders; those that are not there are left alone.
     """
     problems: dict[tuple[str, ...], str] = {}
     folders = {keys: folder_and_queries(split)[0] for keys, split in folder_by_key(data).items()}
-    seen: list[tuple[tuple[str, ...], str]] = []
+    seen: list[tuple[tuple[str, ...], str, list[str]]] = []
     for keys, folder in folders.items():
         if keys[1] == "target_domain" or not os.path.isdir(folder):
             continue
-        for others, other in seen:
-            real = os.path.realpath(folder), os.path.realpath(other)
-            if keys[1] != others[1] and overlap(*real) and not overlap(folder, other):
+        real = [os.path.realpath(each) for each in (folder, *part_folders(folder))]
+        for others, other, theirs in seen:
+            if keys[1] == others[1] or overlap(folder, other):
+                continue
+            shared = next((mine for mine in real for their in theirs if overlap(mine, their)), None)
+            if shared is not None:
                 problems[keys] = (
-                    f"must be apart from {'.'.join(others)}, but is a link to the same photos: {folder} "
-                    f"leads to {real[0]}; name another folder"
+                    f"must be apart from {'.'.join(others)}, but a link leads to the same photos: {folder} "
+                    f"and {other} share {shared}; name another folder"
                 )
-        seen.append((keys, folder))
+        seen.append((keys, folder, real))
     return problems
 
 

@@ -37,10 +37,15 @@ class DataConfig(Strict):
 
     @property
     def target_domains(self) -> dict[str, str]:
-        """Target domains by name, in the file's order; a single folder has the empty name. Empty for null."""
+        """Target domains in the order of their names; a single folder has the empty name. Empty for null.
+
+        The classifier's outputs follow this order, which must not change with the order of the file's lines.
+        """
         if self.target_domain is None:
             return {}
-        return {"": self.target_domain} if isinstance(self.target_domain, str) else dict(self.target_domain)
+        if isinstance(self.target_domain, str):
+            return {"": self.target_domain}
+        return dict(sorted(self.target_domain.items()))
 
 
 class NoData(DataConfig):

@@ -46,6 +46,12 @@ def missing_queries(split: str) -> str | None:
     return f"{folder} has no query folder {queries!r} (named after {MARK}); it has: {there}"
 
 
+def part_folders(folder: str | os.PathLike[str]) -> list[str]:
+    """The database's and all query folders that a folder holds, as paths."""
+    found = [name for name in DATABASE_FOLDERS if os.path.isdir(os.path.join(folder, name))]
+    return [os.path.join(folder, name) for name in [*found, *query_folders(folder)]]
+
+
 def query_folders(folder: str | os.PathLike[str]) -> list[str]:
     """Folders in `folder` whose names begin with `queries`, such as `queries_rain`, sorted."""
     try:

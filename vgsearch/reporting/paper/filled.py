@@ -20,7 +20,7 @@ from vgsearch.reporting.paper.our_runs import OurRun
 from vgsearch.reporting.paper.printed import Column, PrintedRow, PrintedTable
 from vgsearch.retrieval.recall import Recall
 
-RowState = Literal["ours", "not scored", "not run", "method not available"]
+RowState = Literal["ours", "not scored", "not run", "not matched"]
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,7 @@ class FilledRow:
     def state(self) -> RowState:
         """Whether there is anything of ours, and if not why."""
         if self.asked.method:
-            return "method not available"
+            return "not matched"
         if self.match is None:
             return "not run"
         return "ours" if self.ours else "not scored"

@@ -6,17 +6,23 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from string import ascii_lowercase
 
-from vgsearch.reporting.paper.asked import TODAYGAN
+from vgsearch.reporting.paper.asked import GEOWARP, TODAYGAN
 from vgsearch.reporting.paper.filled import FilledRow, FilledTable
 from vgsearch.reporting.paper.labels import LabelColumns
 from vgsearch.reporting.paper.printed import DATA_SETS, printed_recall, query_counts
 from vgsearch.reporting.verdicts import listed, outside
 from vgsearch.reporting.wording import with_interval
 
-_BY_HAND = (
-    "vgsearch translate SPLIT OUT --part queries --weights DIR (or --part database --from day --to night) "
-    "writes the split, and vgsearch evaluate MODEL --on OUT scores it"
-)
+_BY_HAND = {
+    TODAYGAN: (
+        "vgsearch translate SPLIT OUT --part queries --weights DIR (or --part database --from day --to "
+        "night) writes the split, and vgsearch evaluate MODEL --on OUT scores it"
+    ),
+    GEOWARP: (
+        "vgsearch import geowarp FILE --encoder NAME takes the authors' weights, and vgsearch evaluate "
+        "MODEL --on SPLIT --rerank geowarp:NAME --top 5,10,15 scores it"
+    ),
+}
 
 
 @dataclass(frozen=True)
@@ -123,15 +129,13 @@ def _paper_texts(row: FilledRow) -> list[str]:
     texts = []
     if row.asked.no_target:
         texts.append(f"no target: {row.asked.no_target}")
-    if row.asked.method == TODAYGAN:
-        texts.append(f"not matched here: {_BY_HAND}")
-    elif row.asked.method:
-        texts.append(f"method not available: {row.asked.method} is not in this version")
+    if row.asked.method:
+        texts.append(f"not matched here: {_BY_HAND[row.asked.method]}")
     return texts
 
 
 def _our_text(row: FilledRow) -> str:
-    if row.state == "method not available":
+    if row.state == "not matched":
         return ""
     if row.match is None:
         return "not run:"
