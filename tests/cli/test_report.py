@@ -99,7 +99,7 @@ def test_other_ways_of_scoring_are_kept_apart(vgsearch, own_searched_store):
         assert run.code == 0, run.err
     (scored,) = [run for run in read_our_runs(registry).runs if run.tests]
     # Artifacts are those of a store that other tests share.
-    assert {(test.split, test.asked[1], test.fda) for test in scored.tests} >= {
+    assert {(test.split, test.asked.query_method, test.fda) for test in scored.tests} >= {
         ("day", "native", ""),
         ("day", "central_crop", ""),
         ("day", "native", "queries_to_database"),

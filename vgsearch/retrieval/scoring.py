@@ -19,6 +19,7 @@ from vgsearch.retrieval.neighbours import nearest, squared_distances
 from vgsearch.retrieval.query_merge import merge_crops, with_votes
 from vgsearch.retrieval.query_methods import DescribedPart, described_parts, rows_per_image
 from vgsearch.retrieval.recall import DEPTH, RetrievalResult
+from vgsearch.retrieval.stamp import Stamp
 
 
 def score_set(
@@ -189,9 +190,12 @@ def stamp_of(retrieval_set: RetrievalSet, eval_config: EvalConfig) -> str:
     For example `1f0c2a9e7b3d5a60-25m-native-480px`, or `...-25m-central_crop-fullsize-480x640` where a target
     is given; letters, digits, dots, hyphens and underscores alone.
     """
-    resize = "fullsize" if eval_config.resize_px is None else f"{eval_config.resize_px}px"
-    threshold = f"{retrieval_set.positive_distance_m:.9g}m".replace("+", "")
-    stamp = f"{retrieval_set.query_set_hash[:16]}-{threshold}-{eval_config.query_method}-{resize}"
-    if eval_config.crop_height_px is not None:
-        stamp += f"-{eval_config.crop_height_px}x{eval_config.crop_width_px}"
-    return stamp
+    height_px, width_px = eval_config.crop_height_px, eval_config.crop_width_px
+    stamp = Stamp(
+        images=retrieval_set.query_set_hash[:16],
+        threshold=f"{retrieval_set.positive_distance_m:.9g}m".replace("+", ""),
+        query_method=eval_config.query_method,
+        resize="fullsize" if eval_config.resize_px is None else f"{eval_config.resize_px}px",
+        target="" if height_px is None else f"{height_px}x{width_px}",
+    )
+    return str(stamp)

@@ -41,13 +41,13 @@ def result(
     method: str = "native",
     queries: int | None = None,
     seconds: float | None = None,
+    size: str = "fullsize",
 ) -> RetrievalResult:
     """A result with `first` hits at rank 1 and `later` more at rank 5."""
     count = queries or QUERIES[split]
     ranks = np.full(count, -1, dtype=np.int32)
     ranks[:first] = 0
     ranks[first : first + later] = 4
-    size = "fullsize" if method == "native" else "480px"
     stamp = f"1f0c2a9e7b3d5a60-25m-{method}-{size}"
     return RetrievalResult(split, ranks, 0, stamp, query_extraction_s=seconds)
 

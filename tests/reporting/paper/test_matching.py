@@ -177,6 +177,29 @@ def test_other_queries_under_the_same_name_are_said(recorded: Recorded) -> None:
     assert "250 queries of Tokyo XS, not 315" in filled.differences
 
 
+@pytest.mark.parametrize(
+    ("method", "table", "index"), [("native", 7, 0), ("central_crop", 7, 1), ("five_crops", 17, 3)]
+)
+@pytest.mark.parametrize(
+    ("size", "said"),
+    [
+        ("fullsize-480x640", "brought to 480x640 px, not to the database's own size"),
+        ("200px", "images at 200px, not at full size"),
+    ],
+)
+def test_another_size_is_said_and_does_not_displace_the_full_one(
+    recorded: Recorded, method: str, table: int, index: int, size: str, said: str
+) -> None:
+    recorded.search("a")
+    config = paper_config(precision="fp32")
+    other = result("sf_xs", 400, method=method, size=size)
+    version = recorded.trial("a", "a0", config, 60.0, other)
+    assert row(recorded, table, index).differences == (said,)
+    keep(recorded, version, "sf_xs", result("sf_xs", 300, method=method))
+    filled = row(recorded, table, index)
+    assert (filled.ours["sf_xs", 1].hits, filled.differences) == (300, ())
+
+
 def test_a_branch_of_a_trunk_is_said(recorded: Recorded) -> None:
     recorded.search("a", search={"branch": {"trunk_epochs": 3}})
     recorded.trial("a", "a0", paper_config(), 60.0)

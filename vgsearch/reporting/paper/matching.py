@@ -116,22 +116,29 @@ def find_test(run: OurRun, split: str, asked: Asked) -> OurTest | None:
     found = [
         test
         for test in run.tests
-        if test.split == split and asked.query_method in test.asked and test.fda == asked.fda
+        if test.split == split
+        and test.asked is not None
+        and test.asked.query_method == asked.query_method
+        and test.fda == asked.fda
     ]
     return min(found, key=lambda test: len(scoring_differences(test)), default=None)
 
 
 def scoring_differences(test: OurTest) -> list[str]:
     """In what a test was scored otherwise than the paper's, in words."""
-    asked = test.asked
     wanted = query_counts().get(test.split)
     found = []
     if wanted is not None and test.result.num_queries != wanted:
         found.append(f"{test.result.num_queries} queries of {DATA_SETS[test.split]}, not {wanted}")
-    if _DISTANCE not in asked:
-        found.append(f"positives within {asked[0] if asked else 'an unknown distance'}, not {_DISTANCE}")
-    if "native" in asked and _RESIZE not in asked:
-        found.append(f"images at {asked[-1]}, not at full size")
+    asked = test.asked
+    if asked is None:
+        return [*found, "scored in an unknown way"]
+    if asked.threshold != _DISTANCE:
+        found.append(f"positives within {asked.threshold}, not {_DISTANCE}")
+    if asked.resize != _RESIZE:
+        found.append(f"images at {asked.resize}, not at full size")
+    if asked.target:
+        found.append(f"brought to {asked.target} px, not to the database's own size")
     return found
 
 

@@ -25,6 +25,7 @@ from vgsearch.registry.records import (
     VersionKind,
 )
 from vgsearch.retrieval.recall import RetrievalResult
+from vgsearch.retrieval.stamp import Stamp
 
 _FDA = re.compile(r"-fda-(?P<setting>[a-z_]+)$")
 _OBJECTIVE_TAG = "vgsearch.objective"
@@ -44,9 +45,9 @@ class OurTest:
     result: RetrievalResult
 
     @property
-    def asked(self) -> tuple[str, ...]:
-        """How it was scored: distance of a positive, query method, resize, as the stamp has them."""
-        return tuple(self.result.stamp.split("-")[1:])
+    def asked(self) -> Stamp | None:
+        """How it was scored: distance of a positive, query method, sizes; None where the stamp is unreadable."""
+        return Stamp.read(self.result.stamp)
 
     @property
     def fda(self) -> str:

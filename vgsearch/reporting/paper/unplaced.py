@@ -43,8 +43,10 @@ class UnplacedScore:
 
     @property
     def scored_as(self) -> str:
-        """Query method, resize unless at full size, and FDA's setting."""
-        how = [each for each in self.test.asked[1:] if each != "fullsize"]
+        """Query method, resize unless at full size, another size that was asked for, and FDA's setting."""
+        asked = self.test.asked
+        how = [] if asked is None else [asked.query_method, asked.resize, asked.target]
+        how = [each for each in how if each not in ("", "fullsize")]
         return " ".join([*how, *([f"fda {self.test.fda}"] if self.test.fda else [])])
 
 
