@@ -48,11 +48,12 @@ def test_the_four_settings_each_with_a_key_of_its_own(
         options = ["evaluate", checkpoint, "--on", "val", "--fda", setting, "--fda-beta", 0.05]
         run = vgsearch(*options, "--save", "scores")
         assert run.code == 0, run.err
-        assert f"val-fda-{setting}: R@1" in run.out
+        name = f"val-fda-{setting}-beta0.05-seed0"
+        assert f"{name}: R@1" in run.out
         assert f"FDA {setting}, beta 0.05, seed 0" in run.out
         assert f"database {number * (2 if setting.endswith('add') else 1)}," in run.out
         assert "; from stored descriptors" not in run.out
-        stamps.add(RetrievalResult.from_npz(tmp_path / "scores" / f"val-fda-{setting}.npz").stamp)
+        stamps.add(RetrievalResult.from_npz(tmp_path / "scores" / f"{name}.npz").stamp)
         lines.append(run.out)
         forward_passes.clear()
         again = vgsearch(*options)
@@ -88,6 +89,10 @@ def test_style_of_a_folder(vgsearch, checkpoint, own_store, tiny_city):
     run = vgsearch(*options, "--fda-style", tiny_city / "target_night", "--fda-seed", 4)
     assert run.code == 0, run.err
     assert "FDA train_to_split, beta 0.01, seed 4" in run.out
+    other = index_folder(tiny_city / "target_night").content_hash[:8]
+    assert f"val-fda-train_to_split-beta0.01-seed4-style{other}: R@1" in run.out
+    run = vgsearch(*options, "--fda-style", tiny_city / "train")
+    assert "val-fda-train_to_split-beta0.01-seed0: R@1" in run.out
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,7 @@ import pytest
 
 from tests.training.conftest import write_places
 from vgsearch.config.fda import FdaSetting
+from vgsearch.data.fda_name import FdaName
 from vgsearch.data.index import index_folder
 from vgsearch.data.retrieval_set import RetrievalSet, load_retrieval_set
 from vgsearch.data.styled_index import StyledIndex
@@ -61,13 +62,21 @@ def test_places_stay_and_recalls_do_not_pass_for_plain_ones(
     plain: RetrievalSet, styled: Styled, setting: FdaSetting
 ) -> None:
     split = styled(setting)
-    assert split.name == f"test/night-fda-{setting}"
+    assert split.name == f"test/night-fda-{setting}-beta0.05-seed0"
+    assert FdaName.of_set(split.name) == FdaName(setting, 0.05, 0)
     assert split.query_set_hash != plain.query_set_hash
     assert split.database.root == plain.database.root
     np.testing.assert_array_equal(split.has_positive, plain.has_positive)
     everything = np.tile(np.arange(len(plain.database)), (len(plain.queries), 1))
     np.testing.assert_array_equal(split.is_positive(everything), plain.is_positive(everything))
     assert len({styled(each).query_set_hash for each in get_args(FdaSetting)}) == 4
+
+
+def test_other_photos_than_the_training_ones_are_in_the_name(plain: RetrievalSet, tmp_path: Path) -> None:
+    write_places(tmp_path / "other", range(2), places=range(3))
+    other = index_folder(tmp_path / "other")
+    split = styled_set(plain, "train_to_split", beta=0.01, seed=2, train=other, is_other_style=True)
+    assert FdaName.of_set(split.name) == FdaName("train_to_split", 0.01, 2, other.content_hash[:8])
 
 
 def test_an_added_photo_is_at_the_place_of_its_original(plain: RetrievalSet, styled: Styled) -> None:

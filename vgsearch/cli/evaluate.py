@@ -22,6 +22,7 @@ from vgsearch.cli.options import (
 )
 from vgsearch.cli.rerank import Rerank, RerankPrecision, Top
 from vgsearch.cli.styled_sets import Fda, FdaBeta, FdaRequest, FdaSeed, FdaStyle
+from vgsearch.config.fda import DEFAULT_SEED
 
 if TYPE_CHECKING:
     from vgsearch.cli.named_model import NamedModel
@@ -69,7 +70,7 @@ def evaluate(
     ] = None,
     fda: Fda = None,
     fda_beta: FdaBeta = None,
-    fda_seed: FdaSeed = 0,
+    fda_seed: FdaSeed = DEFAULT_SEED,
     fda_style: FdaStyle = None,
     use_store: UseStore = True,
     home: Home = DEFAULT_HOME,

@@ -8,7 +8,8 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from vgsearch.cli.styled_sets import DEFAULT_BETA, checked_beta
+from vgsearch.cli.styled_sets import checked_beta
+from vgsearch.config.fda import DEFAULT_BETA, DEFAULT_SEED
 
 
 def fda(
@@ -23,7 +24,7 @@ def fda(
     ] = DEFAULT_BETA,
     seed: Annotated[
         int, typer.Option(min=0, help="Which photo lends its style to which is drawn from this.")
-    ] = 0,
+    ] = DEFAULT_SEED,
 ) -> None:
     """Write copies of photos in the style of others (Fourier domain adaptation, Yang & Soatto, CVPR 2020).
 

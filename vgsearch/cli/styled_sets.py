@@ -9,14 +9,12 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from vgsearch.config.fda import FdaSetting
+from vgsearch.config.fda import DEFAULT_BETA, DEFAULT_SEED, FdaSetting
 from vgsearch.errors import ConfigError, DataError
 
 if TYPE_CHECKING:
     from vgsearch.data.index import ImageIndex
     from vgsearch.data.retrieval_set import RetrievalSet
-
-DEFAULT_BETA = 0.01
 
 Fda = Annotated[
     FdaSetting | None,
@@ -55,7 +53,7 @@ class FdaRequest:
 
     setting: FdaSetting | None = None
     beta: float | None = None
-    seed: int = 0
+    seed: int = DEFAULT_SEED
     style: Path | None = None
 
     def __str__(self) -> str:
@@ -79,7 +77,7 @@ class FdaRequest:
         from vgsearch.data.styled_set import styled_set
 
         if self.setting is None:
-            if self.beta is not None or self.style is not None or self.seed:
+            if self.beta is not None or self.style is not None or self.seed != DEFAULT_SEED:
                 raise ConfigError(
                     ["--fda-beta, --fda-seed and --fda-style go with --fda SETTING; add it or leave them out"]
                 )
@@ -90,7 +88,11 @@ class FdaRequest:
             )
         beta = self._checked_beta()
         photos = self._style_photos(train, data_root) if self.setting == "train_to_split" else None
-        return [styled_set(each, self.setting, beta=beta, seed=self.seed, train=photos) for each in sets]
+        is_other = photos is not None and self.style is not None and not _is_copy(photos, train)
+        return [
+            styled_set(each, self.setting, beta=beta, seed=self.seed, train=photos, is_other_style=is_other)
+            for each in sets
+        ]
 
     def _checked_beta(self) -> float:
         return DEFAULT_BETA if self.beta is None else checked_beta(self.beta, "--fda-beta")
@@ -108,6 +110,15 @@ class FdaRequest:
             return index_folder(Path(train))
         here = self.style.expanduser()
         return index_folder(here if here.is_dir() or here.is_absolute() else data_root / here)
+
+
+def _is_copy(photos: ImageIndex, train: str) -> bool:
+    """Whether photos are the training photos, as far as these are there to be compared."""
+    from vgsearch.data.index import index_folder
+
+    if not train or not Path(train).is_dir():
+        return False
+    return index_folder(Path(train)).content_hash == photos.content_hash
 
 
 def checked_beta(beta: float, option: str) -> float:

@@ -14,3 +14,6 @@ FdaSetting = Literal[
 - `queries_to_database`: database photos take the style of queries, in their place.
 - `queries_to_database_add`: likewise, and stand beside the photos as they are.
 """
+
+DEFAULT_BETA = 0.01
+DEFAULT_SEED = 0

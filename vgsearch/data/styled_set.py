@@ -5,13 +5,20 @@ from __future__ import annotations
 from dataclasses import replace
 
 from vgsearch.config.fda import FdaSetting
+from vgsearch.data.fda_name import FdaName
 from vgsearch.data.index import ImageIndex
 from vgsearch.data.retrieval_set import RetrievalSet, query_set_hash
 from vgsearch.data.styled_index import beside_styled, in_style
 
 
 def styled_set(
-    plain: RetrievalSet, setting: FdaSetting, *, beta: float, seed: int, train: ImageIndex | None = None
+    plain: RetrievalSet,
+    setting: FdaSetting,
+    *,
+    beta: float,
+    seed: int,
+    train: ImageIndex | None = None,
+    is_other_style: bool = False,
 ) -> RetrievalSet:
     """Let the database, the queries or both take another style.
 
@@ -24,9 +31,10 @@ def styled_set(
         beta: size of the window, see `window_half_width`.
         seed: of the draws, >= 0.
         train: the photos of `train_to_split`.
+        is_other_style: whether `train` holds other photos than those that the model was trained on.
 
     Returns:
-        A set with the same places. Its name ends with the setting, and its `query_set_hash` is its own: its
+        A set with the same places. Its name ends as `FdaName` says, and its `query_set_hash` is its own: its
         recalls never pass for those of the plain set. Where styled photos stand beside the plain ones,
         the database is twice as long and a place is found by either.
 
@@ -46,9 +54,10 @@ def styled_set(
         database = in_style(plain.database, plain.queries, beta=beta, seed=seed)
     else:
         database = beside_styled(plain.database, plain.queries, beta=beta, seed=seed)
+    style = train.content_hash[:8] if is_other_style and train is not None else ""
     return replace(
         plain,
-        name=f"{plain.name}-fda-{setting}",
+        name=plain.name + FdaName(setting, beta, seed, style).suffix,
         database=database,
         queries=queries,
         query_set_hash=query_set_hash(database, queries),

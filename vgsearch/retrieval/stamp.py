@@ -38,6 +38,4 @@ class Stamp:
     def read(cls, text: str) -> Stamp | None:
         """What `str` wrote; None for anything else."""
         match = _STAMP.fullmatch(text)
-        return (
-            None if match is None else cls(**{name: part or "" for name, part in match.groupdict().items()})
-        )
+        return None if match is None else cls(**match.groupdict(default=""))

@@ -25,6 +25,7 @@ DATA = DataConfig(
 )
 QUERIES = {"sf_xs": 1000, "tokyo_xs": 315, "tokyo_night": 105}
 ARCHITECTURE = "a" * 64
+IMAGES = "1f0c2a9e7b3d5a60"
 
 
 def paper_config(**changes: object) -> TrialConfig:
@@ -48,7 +49,7 @@ def result(
     ranks = np.full(count, -1, dtype=np.int32)
     ranks[:first] = 0
     ranks[first : first + later] = 4
-    stamp = f"1f0c2a9e7b3d5a60-25m-{method}-{size}"
+    stamp = f"{IMAGES}-25m-{method}-{size}"
     return RetrievalResult(split, ranks, 0, stamp, query_extraction_s=seconds)
 
 

@@ -8,13 +8,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.reporting.paper.recorded import Recorded, paper_config, result
+from tests.reporting.paper.recorded import IMAGES, Recorded, paper_config, result
 from vgsearch.config.trial import TrialConfig
 from vgsearch.registry.names import KIND_TAG
 from vgsearch.registry.params import flatten
 from vgsearch.reporting.paper.asked import Asked
 from vgsearch.reporting.paper.matching import answers
 from vgsearch.reporting.paper.our_runs import OurRun, read_our_runs, trial_from_params
+from vgsearch.retrieval.stamp import Stamp
 
 
 def only(recorded: Recorded) -> OurRun:
@@ -38,12 +39,10 @@ def test_a_trial_is_read_with_its_results(recorded: Recorded) -> None:
     )
     assert not run.selected_on_test
     assert run.train_folder == "/data/sf_xs/train"
-    assert {
-        (test.split, str(test.asked).partition("-")[2], test.result.at(1).hits) for test in run.tests
-    } == {
-        ("sf_xs", "25m-native-fullsize", 500),
-        ("sf_xs", "25m-central_crop-fullsize", 470),
-        ("tokyo_night", "25m-native-fullsize", 50),
+    assert {(test.split, test.asked, test.result.at(1).hits) for test in run.tests} == {
+        ("sf_xs", Stamp(IMAGES, "25m", "native", "fullsize"), 500),
+        ("sf_xs", Stamp(IMAGES, "25m", "central_crop", "fullsize"), 470),
+        ("tokyo_night", Stamp(IMAGES, "25m", "native", "fullsize"), 50),
     }
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +10,7 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from vgsearch.config.trial import TrialConfig
+from vgsearch.data.fda_name import FdaName
 from vgsearch.errors import CheckpointError, DataError, RegistryError, RegistryUnreachableError
 from vgsearch.models.checkpoint import read_spec
 from vgsearch.registry.checkpoint_files import LINEAGE_FILE
@@ -27,7 +27,6 @@ from vgsearch.registry.records import (
 from vgsearch.retrieval.recall import RetrievalResult
 from vgsearch.retrieval.stamp import Stamp
 
-_FDA = re.compile(r"-fda-(?P<setting>[a-z_]+)$")
 _OBJECTIVE_TAG = "vgsearch.objective"
 _USUAL_OBJECTIVES = ("val/recall_at_1", "val/mean/recall_at_1")
 
@@ -46,14 +45,13 @@ class OurTest:
 
     @property
     def asked(self) -> Stamp | None:
-        """How it was scored: distance of a positive, query method, sizes; None where the stamp is unreadable."""
+        """How it was scored: distance of a positive, query method, sizes; None if the stamp says nothing."""
         return Stamp.read(self.result.stamp)
 
     @property
-    def fda(self) -> str:
-        """Whose style went where at scoring, by the end of the scored set's name; empty for plain photos."""
-        match = _FDA.search(self.result.set_name)
-        return match["setting"] if match else ""
+    def fda(self) -> FdaName | None:
+        """Whose style went where at scoring, by the end of the scored set's name; None for plain photos."""
+        return FdaName.of_set(self.result.set_name)
 
 
 @dataclass(frozen=True)

@@ -9,14 +9,18 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from vgsearch.config.fda import DEFAULT_BETA, DEFAULT_SEED
+from vgsearch.data.fda_name import FdaName
 from vgsearch.reporting.fitting import Fitting
 from vgsearch.reporting.paper.filled import FilledTable
+from vgsearch.reporting.paper.matching import DISTANCE, RESIZE
 from vgsearch.reporting.paper.our_runs import OurRun, OurTest
 from vgsearch.reporting.paper.printed import DATA_SETS
 from vgsearch.reporting.paper.render import IntervalWriter, value_with
 from vgsearch.reporting.table import new_table
 from vgsearch.reporting.wording import bracket, half_width
 from vgsearch.retrieval.recall import RECALL_NS
+from vgsearch.retrieval.stamp import Stamp
 
 TITLE = "Our other models on the paper's data sets, which stand for no row"
 REMARK = "The paper prints no figures of descriptor ensembles. * a test had a say in choosing it."
@@ -43,11 +47,31 @@ class UnplacedScore:
 
     @property
     def scored_as(self) -> str:
-        """Query method, resize unless at full size, another size that was asked for, and FDA's setting."""
-        asked = self.test.asked
-        how = [] if asked is None else [asked.query_method, asked.resize, asked.target]
-        how = [each for each in how if each not in ("", "fullsize")]
-        return " ".join([*how, *([f"fda {self.test.fda}"] if self.test.fda else [])])
+        """Query method, and of the distance, the sizes and FDA what is not the usual."""
+        words = [] if self.test.asked is None else _stamp_words(self.test.asked)
+        return " ".join([*words, *([] if self.test.fda is None else _fda_words(self.test.fda))])
+
+
+def _stamp_words(asked: Stamp) -> list[str]:
+    """`native`, and behind it `within 10m`, `480px` or `480x640`."""
+    words = [asked.query_method]
+    if asked.threshold != DISTANCE:
+        words.append(f"within {asked.threshold}")
+    if asked.resize != RESIZE:
+        words.append(asked.resize)
+    return [*words, *([asked.target] if asked.target else [])]
+
+
+def _fda_words(fda: FdaName) -> list[str]:
+    """`fda queries_to_database`, and behind it beta, seed and style unless they are the defaults."""
+    words = ["fda", fda.setting]
+    if fda.beta is None:
+        words.append("beta unknown")
+    elif fda.beta != DEFAULT_BETA:
+        words.append(f"beta {fda.beta}")
+    if fda.seed not in (None, DEFAULT_SEED):
+        words.append(f"seed {fda.seed}")
+    return [*words, *([f"style {fda.style}"] if fda.style else [])]
 
 
 def unplaced_scores(runs: Sequence[OurRun], tables: Sequence[FilledTable]) -> list[UnplacedScore]:
