@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
+from torch import Tensor
 
 from tests.training.conftest import write_places
 from vgsearch.data.csv_layout import CSV_NAME
 from vgsearch.data.index import index_folder
 from vgsearch.data.styled_index import StyledIndex, in_style
 from vgsearch.errors import ImageError, StorageError
+from vgsearch.translation import styled_folder
 from vgsearch.translation.styled_folder import write_styled_folder
 
 
@@ -51,6 +54,25 @@ def test_all_or_nothing(styled: StyledIndex, tmp_path: Path) -> None:
     styled.absolute(3).write_bytes(b"no picture")
     with pytest.raises(ImageError, match="not an image"):
         write_styled_folder(styled, tmp_path / "out", threads=2)
+    assert {path.name for path in tmp_path.iterdir()} == {"day", "night"}
+
+
+@pytest.mark.parametrize("error", [ImageError, KeyboardInterrupt])
+def test_an_error_ends_it_at_once(
+    styled: StyledIndex, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: type[BaseException]
+) -> None:
+    many = styled.subset(np.zeros(1000, np.int64))
+    begun = []
+
+    def save(path: Path, photo: Tensor) -> None:
+        begun.append(path)
+        time.sleep(0.005)
+        raise error("the first one fails")
+
+    monkeypatch.setattr(styled_folder, "save_photo", save)
+    with pytest.raises(error, match="the first one fails"):
+        write_styled_folder(many, tmp_path / "out", threads=1)  # type: ignore[arg-type]
+    assert len(begun) < 100
     assert {path.name for path in tmp_path.iterdir()} == {"day", "night"}
 
 

@@ -39,8 +39,13 @@ def write_styled_folder(
             progress(1)
 
         with ThreadPoolExecutor(threads, "vgsearch-style", initializer=_on_one_core) as pool:
-            for done in [pool.submit(write, i) for i in range(len(index))]:
-                done.result()
+            try:
+                for done in [pool.submit(write, i) for i in range(len(index))]:
+                    done.result()
+            except BaseException:
+                # Leaving the pool would first write all the photos that still wait.
+                pool.shutdown(wait=False, cancel_futures=True)
+                raise
 
 
 def _on_one_core() -> None:
