@@ -127,6 +127,14 @@ def test_weights_of_a_model_that_is_not_recorded(vgsearch, own_searched_store, t
     assert not (tmp_path / "none").exists()
 
 
+def test_data_of_a_file_asks_nothing_of_its_weights(vgsearch, own_searched_store, file, tmp_path):
+    path = space_file(own_searched_store, tmp_path / "space.yaml", weights="models:/vgsearch-elsewhere/1")
+    home = ("--home", own_searched_store.home)
+    done = vgsearch("import", "cosplace", file, "--backbone", "ResNet18", "--data-of", path, *home)
+    assert done.code == 0, done.err
+    assert "val: R@1" in done.out
+
+
 def test_what_starts_from_a_spoiled_model_is_spoiled(vgsearch, own_searched_store, tmp_path, monkeypatch):
     monkeypatch.setattr(torch, "set_num_threads", lambda count: None)
     registry, home = own_searched_store.registry, own_searched_store.home

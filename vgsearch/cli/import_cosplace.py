@@ -78,7 +78,7 @@ def run_import(
     network, trial = import_cosplace(file, backbone)
     registry = open_registry(home)
     check_import_name(registry, name)
-    setting = _setting(data_of, registry, home, data_root)
+    setting = _setting(data_of, registry, data_root)
     source = ImportSource(file.resolve(), file_sha256(file), _FORMAT, backbone)
     spec = TrialSpec(
         search=name,
@@ -112,11 +112,12 @@ def run_import(
     return version
 
 
-def _setting(data_of: str | None, registry: Registry, home: Path, data_root: Path) -> _Setting:
+def _setting(data_of: str | None, registry: Registry, data_root: Path) -> _Setting:
     if data_of is None:
         return _Setting(NoData(), EvalConfig(), TrialSpec.model_fields["objective"].default)
     if Path(data_of).is_file():
-        document = load_space(Path(data_of), (), data_root, home=home)
+        # What its trials would start from may be recorded in another store.
+        document = load_space(Path(data_of), (), data_root, home=None)
         data = document.resolved_data(data_root.resolve())
         return _Setting(data, document.eval, document.search.objective)
     try:
