@@ -9,11 +9,14 @@ import yaml
 from mlflow import MlflowClient
 
 from tests.models.foreign import CosPlaceNetwork, normalised
+from vgsearch.cli.import_cosplace import search_hint
+from vgsearch.config.trial import BackboneConfig, TrialConfig
 from vgsearch.data.decode import read_image
 from vgsearch.data.retrieval_set import load_retrieval_set
 from vgsearch.models.checkpoint import load_network, read_spec
 from vgsearch.registry.mlflow_registry import MlflowRegistry
 from vgsearch.registry.names import SELECTED_ON_TEST_TAG, TRANSDUCTIVE_TAG
+from vgsearch.registry.records import ModelVersion
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -125,6 +128,19 @@ def test_weights_of_a_model_that_is_not_recorded(vgsearch, own_searched_store, t
     assert_refused(run, "trial.weights", f"'vgsearch-{NAME}'", "nearest")
     assert_refused(vgsearch("validate", path, "--home", "none"), "trial.weights", "has no MLflow store")
     assert not (tmp_path / "none").exists()
+
+
+@pytest.mark.parametrize(
+    "backbone", ["resnet18.tv_in1k", BackboneConfig(name="efficientnet_b6", bn_eps=1e-3)]
+)
+def test_the_hint_names_one_version_and_the_whole_backbone(backbone):
+    version = ModelVersion("mine", "vgsearch-mine", "2", "imported-1", "r", 1, "ab" * 32)
+    trial = TrialConfig(backbone=backbone, descriptor_dim=32)
+    hint = search_hint(version, trial)
+    written = re.fullmatch(r"search from it: (trial\..*)", hint)[1].split(", trial.")
+    values = dict(part.removeprefix("trial.").split(" ", 1) for part in written)
+    again = TrialConfig.model_validate({key: yaml.safe_load(value) for key, value in values.items()})
+    assert again == trial.model_copy(update={"weights": "models:/vgsearch-mine/2"})
 
 
 def test_data_of_a_file_asks_nothing_of_its_weights(vgsearch, own_searched_store, file, tmp_path):

@@ -170,13 +170,23 @@ def _say_outcome(
     _say(console, f"recorded as {version.reference}" + (f", {reference}" if champion else ""))
     split = next(iter(spec.data.tests), "FOLDER")
     _say(console, f"score it: vgsearch evaluate {reference} --on {split}")
-    _say(
-        console,
-        f"search from it: trial.backbone {spec.trial.resolved_backbone.name}, trial.weights {reference}, "
-        f"trial.descriptor_dim {spec.trial.descriptor_dim}",
-    )
+    _say(console, search_hint(version, spec.trial))
     if not results:
         _say(console, "to combine it with a search's models, import it with --data-of SEARCH")
+
+
+def search_hint(version: ModelVersion, trial: TrialConfig) -> str:
+    """How a search starts from an imported network: its keys with their values as YAML.
+
+    The weights are named by number, since a search is not resumed with other weights and an alias may move.
+    """
+    backbone = trial.resolved_backbone
+    name = backbone.name
+    written = name if backbone.bn_eps is None else f"{{name: {name}, bn_eps: {backbone.bn_eps}}}"
+    return (
+        f"search from it: trial.backbone {written}, trial.weights {version.reference}, "
+        f"trial.descriptor_dim {trial.descriptor_dim}"
+    )
 
 
 def _say(console: Console, text: str) -> None:
