@@ -6,12 +6,17 @@ import re
 import pytest
 import torch
 import yaml
+from mlflow import MlflowClient
 
 from tests.models.foreign import CosPlaceNetwork, normalised
+from vgsearch.cli.import_cosplace import search_hint
+from vgsearch.config.trial import BackboneConfig, TrialConfig
 from vgsearch.data.decode import read_image
 from vgsearch.data.retrieval_set import load_retrieval_set
 from vgsearch.models.checkpoint import load_network, read_spec
 from vgsearch.registry.mlflow_registry import MlflowRegistry
+from vgsearch.registry.names import SELECTED_ON_TEST_TAG, TRANSDUCTIVE_TAG
+from vgsearch.registry.records import ModelVersion
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -123,6 +128,54 @@ def test_weights_of_a_model_that_is_not_recorded(vgsearch, own_searched_store, t
     assert_refused(run, "trial.weights", f"'vgsearch-{NAME}'", "nearest")
     assert_refused(vgsearch("validate", path, "--home", "none"), "trial.weights", "has no MLflow store")
     assert not (tmp_path / "none").exists()
+
+
+@pytest.mark.parametrize(
+    "backbone", ["resnet18.tv_in1k", BackboneConfig(name="efficientnet_b6", bn_eps=1e-3)]
+)
+def test_the_hint_names_one_version_and_the_whole_backbone(backbone):
+    version = ModelVersion("mine", "vgsearch-mine", "2", "imported-1", "r", 1, "ab" * 32)
+    trial = TrialConfig(backbone=backbone, descriptor_dim=32)
+    hint = search_hint(version, trial)
+    written = re.fullmatch(r"search from it: (trial\..*)", hint)[1].split(", trial.")
+    values = dict(part.removeprefix("trial.").split(" ", 1) for part in written)
+    again = TrialConfig.model_validate({key: yaml.safe_load(value) for key, value in values.items()})
+    assert again == trial.model_copy(update={"weights": "models:/vgsearch-mine/2"})
+
+
+def test_data_of_a_file_asks_nothing_of_its_weights(vgsearch, own_searched_store, file, tmp_path):
+    path = space_file(own_searched_store, tmp_path / "space.yaml", weights="models:/vgsearch-elsewhere/1")
+    home = ("--home", own_searched_store.home)
+    done = vgsearch("import", "cosplace", file, "--backbone", "ResNet18", "--data-of", path, *home)
+    assert done.code == 0, done.err
+    assert "val: R@1" in done.out
+
+
+def test_what_starts_from_a_spoiled_model_is_spoiled(vgsearch, own_searched_store, tmp_path, monkeypatch):
+    monkeypatch.setattr(torch, "set_num_threads", lambda count: None)
+    registry, home = own_searched_store.registry, own_searched_store.home
+    client = MlflowClient(registry.uri)
+    client.set_model_version_tag("vgsearch-pot", "1", SELECTED_ON_TEST_TAG, "true")
+    client.set_model_version_tag("vgsearch-pot", "1", TRANSDUCTIVE_TAG, "true")
+    (spoiled,) = [each for each in registry.versions("pot") if each.version == "1"]
+    started = space_file(
+        own_searched_store,
+        tmp_path / "space.yaml",
+        backbone=read_spec(registry.download(spoiled.reference)).trial.backbone,
+        weights=f"runs:/{spoiled.run_id}",
+        iterations_per_epoch=1,
+    )
+    trained = vgsearch("train", started, "--home", home)
+    assert trained.code == 0, trained.err
+    assert f"is tagged {SELECTED_ON_TEST_TAG}, and every run is tagged so too" in trained.out
+    (version,) = registry.versions("on_train")
+    (search,) = [each for each in registry.searches() if each.name == "on_train"]
+    (trial,) = registry.trials("on_train")
+    for tags in (version.tags, search.tags, trial.tags):
+        assert spoiled.inherited_tags.items() <= tags.items()
+    scored = vgsearch("evaluate", version.reference, "--on", "day", "--home", home)
+    assert "a test had a say in choosing this model" in scored.out
+    assert "a test split had a say in choosing" in vgsearch("best", "on_train", "--home", home).out
 
 
 @pytest.mark.slow

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import pytest
 
+from vgsearch.config.weight_files import RecordedWeights
 from vgsearch.errors import RegistryError
 
 
@@ -61,15 +62,22 @@ def test_a_recorded_model_becomes_the_file_of_its_weights(load, tmp_path):
         (tmp_path / folder).mkdir()
     for number in (1, 2):
         (tmp_path / f"{number}.safetensors").touch()
-    found = {f"models:/vgsearch-a/{number}": tmp_path / f"{number}.safetensors" for number in (1, 2)}
+    files = [tmp_path / f"{number}.safetensors" for number in (1, 2)]
+    found = {
+        "models:/vgsearch-a/1": RecordedWeights(files[0]),
+        "models:/vgsearch-a/2": RecordedWeights(files[1], {"vgsearch.transductive": "true"}),
+    }
     text = (
         "trial: {weights: !choice [none, models:/vgsearch-a/1, models:/vgsearch-a/2]}\n"
         "search: {start_with: [{weights: models:/vgsearch-a/2}]}\n"
     )
     document = load(text, data_root=tmp_path, find_recorded=found.__getitem__)
-    assert [t.weights for t in document.example_trials()] == ["none", *map(str, found.values())]
+    assert [t.weights for t in document.example_trials()] == ["none", *map(str, files)]
+    assert document.inherited_tags == {"vgsearch.transductive": "true"}
     assert document.start_with == ({"trial.weights": f"{tmp_path}/2.safetensors"},)
     assert load(text).example_trials()[1].weights == "models:/vgsearch-a/1"
+    text = "trial: {weights: models:/vgsearch-a/1}\n"
+    assert load(text, data_root=tmp_path, find_recorded=found.__getitem__).inherited_tags == {}
 
 
 def test_a_model_that_is_not_recorded(problems, tmp_path):

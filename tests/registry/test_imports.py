@@ -14,6 +14,7 @@ from vgsearch.config.trial import TrialConfig
 from vgsearch.errors import RegistryError
 from vgsearch.registry.imports import ImportSource, check_import_name, record_import
 from vgsearch.registry.memory_registry import MemoryRegistry
+from vgsearch.registry.names import RERANKERS_TAG, TRANSLATORS_TAG
 from vgsearch.registry.protocol import Registry
 from vgsearch.registry.records import ModelVersion
 
@@ -94,3 +95,23 @@ def test_a_searchs_name_is_refused(registry: Registry, record: Callable[..., Mod
         record(name="grl")
     record()
     check_import_name(registry, "outside")
+
+
+def test_a_search_cannot_take_the_name_of_imports(
+    registry: Registry, record: Callable[..., ModelVersion]
+) -> None:
+    record()
+    (before,) = registry.searches()
+    refused = r"'outside' is the name of imported networks in this store: take another .*--set name=NAME"
+    with pytest.raises(RegistryError, match=refused):
+        registry.open_search("outside", params={"a": 1}, config_text="name: outside\n", tags={"o": "1"})
+    assert registry.searches() == [before]
+    assert record("imported-2").version == "2"
+
+
+@pytest.mark.parametrize("tag", [TRANSLATORS_TAG, RERANKERS_TAG])
+def test_a_search_cannot_take_the_name_of_other_networks(registry: Registry, tag: str) -> None:
+    registry.open_search("other", params={}, config_text="", tags={tag: "true"})
+    registry.open_search("other", params={}, config_text="", tags={tag: "true"})
+    with pytest.raises(RegistryError, match="'other' is the name of"):
+        registry.open_search("other", params={}, config_text="")

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
+from tests.search.ledger_run import finish_trials, open_study
 from vgsearch.data.index import index_folder
 from vgsearch.data.target_domain import RECORD_NAME, gather
 from vgsearch.errors import DataError
-from vgsearch.registry.names import TRANSDUCTIVE_TAG
+from vgsearch.registry.memory_registry import MemoryRegistry
+from vgsearch.registry.names import SELECTED_ON_TEST_TAG, TRANSDUCTIVE_TAG
 from vgsearch.search.data_tags import data_tags
+from vgsearch.search.ledger import Ledger
+from vgsearch.search.memory import Holding
 from vgsearch.search.provenance import gather as provenance
 
 DOMAIN = "trial.domain={grl_alpha: 0.3}"
@@ -66,3 +72,21 @@ def test_a_damaged_record_is_an_error(load, tmp_path):
 def test_one_of_several_target_domains_is_enough(load, target, tiny_city):
     folders = f"{{night: demo_city/target_night, tests: {target(transductive=True)}}}"
     assert data_tags(load(f"data.target_domain={folders}")[1]) == {TRANSDUCTIVE_TAG: "true"}
+
+
+def test_a_search_has_the_tags_of_the_model_it_starts_from(load, tmp_path):
+    document, data = load("search.num_trials=1")
+    document = replace(document, inherited_tags={SELECTED_ON_TEST_TAG: "true", TRANSDUCTIVE_TAG: "true"})
+    registry = MemoryRegistry()
+    study = open_study(document, data, tmp_path, resume=False)
+    try:
+        ledger = Ledger(document, data, study, registry, lambda event: None, holding=Holding(0.5))
+        finish_trials(ledger, tmp_path)
+    finally:
+        study.close()
+    for record in (*registry.searches(), *registry.trials("quick")):
+        assert document.inherited_tags.items() <= record.tags.items()
+    (version,) = registry.versions("quick")
+    assert version.selected_on_test
+    assert version.transductive
+    assert version.inherited_tags == document.inherited_tags

@@ -40,6 +40,8 @@ def best(
         f"backbone   {spec.trial.resolved_backbone.name}",
         f"path       {folder}",
     ]
+    if champion.selected_on_test:
+        lines.append("began      with weights that a test split had a say in choosing")
     if champion.transductive:
         lines.append("adapted    to queries of a test as well (transductive)")
     lines += [f"{split or 'val':<10} {result.summary()}" for split, result in stored_results(folder).items()]

@@ -78,7 +78,7 @@ def run_import(
     network, trial = import_cosplace(file, backbone)
     registry = open_registry(home)
     check_import_name(registry, name)
-    setting = _setting(data_of, registry, home, data_root)
+    setting = _setting(data_of, registry, data_root)
     source = ImportSource(file.resolve(), file_sha256(file), _FORMAT, backbone)
     spec = TrialSpec(
         search=name,
@@ -112,11 +112,12 @@ def run_import(
     return version
 
 
-def _setting(data_of: str | None, registry: Registry, home: Path, data_root: Path) -> _Setting:
+def _setting(data_of: str | None, registry: Registry, data_root: Path) -> _Setting:
     if data_of is None:
         return _Setting(NoData(), EvalConfig(), TrialSpec.model_fields["objective"].default)
     if Path(data_of).is_file():
-        document = load_space(Path(data_of), (), data_root, home=home)
+        # What its trials would start from may be recorded in another store.
+        document = load_space(Path(data_of), (), data_root, home=None)
         data = document.resolved_data(data_root.resolve())
         return _Setting(data, document.eval, document.search.objective)
     try:
@@ -169,13 +170,23 @@ def _say_outcome(
     _say(console, f"recorded as {version.reference}" + (f", {reference}" if champion else ""))
     split = next(iter(spec.data.tests), "FOLDER")
     _say(console, f"score it: vgsearch evaluate {reference} --on {split}")
-    _say(
-        console,
-        f"search from it: trial.backbone {spec.trial.resolved_backbone.name}, trial.weights {reference}, "
-        f"trial.descriptor_dim {spec.trial.descriptor_dim}",
-    )
+    _say(console, search_hint(version, spec.trial))
     if not results:
         _say(console, "to combine it with a search's models, import it with --data-of SEARCH")
+
+
+def search_hint(version: ModelVersion, trial: TrialConfig) -> str:
+    """How a search starts from an imported network: its keys with their values as YAML.
+
+    The weights are named by number, since a search is not resumed with other weights and an alias may move.
+    """
+    backbone = trial.resolved_backbone
+    name = backbone.name
+    written = name if backbone.bn_eps is None else f"{{name: {name}, bn_eps: {backbone.bn_eps}}}"
+    return (
+        f"search from it: trial.backbone {written}, trial.weights {version.reference}, "
+        f"trial.descriptor_dim {trial.descriptor_dim}"
+    )
 
 
 def _say(console: Console, text: str) -> None:

@@ -8,6 +8,7 @@ from functools import partial
 from pathlib import Path
 
 from vgsearch.config.document import SearchDocument, load_document
+from vgsearch.config.weight_files import RecordedWeights
 from vgsearch.errors import RegistryError
 
 
@@ -42,17 +43,21 @@ def load_space(
     )
 
 
-def _recorded_weights(home: Path, reference: str) -> Path:
-    """The file of a recorded model's weights.
+def _recorded_weights(home: Path, reference: str) -> RecordedWeights:
+    """The weights of a recorded model, with the tags that are inherited from it.
 
     Raises:
         RegistryError: it is not recorded.
     """
-    from vgsearch.cli.checkpoints import local_checkpoint
+    from vgsearch.cli.store import open_registry
+    from vgsearch.ensembling.ensemble_pot import find_recorded
     from vgsearch.models.checkpoint import MODEL_FILE
     from vgsearch.registry.store_uri import STORE_FILE
 
     # A store is not made only to find that it is empty.
     if not os.environ.get("MLFLOW_TRACKING_URI") and not (home / STORE_FILE).exists():
         raise RegistryError(f"{reference} cannot be looked up: {home} has no MLflow store; set --home")
-    return local_checkpoint(reference, home) / MODEL_FILE
+    registry = open_registry(home)
+    # An alias may move meanwhile: file and tags are those of one version.
+    version = find_recorded(registry, reference)
+    return RecordedWeights(registry.download(version.reference) / MODEL_FILE, version.inherited_tags)

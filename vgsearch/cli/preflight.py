@@ -41,7 +41,11 @@ def check_data(document: SearchDocument, data: DataConfig) -> list[str]:
     if len(refused) == len(trials):
         raise refused[0]
     tests = {name: load_split(folder, data.positive_distance_m, name) for name, folder in data.tests.items()}
-    return check_target_domain(data, {name: test.queries for name, test in tests.items()})
+    inherited = [
+        f"a recorded model that trials may start from is tagged {tag}, and every run is tagged so too"
+        for tag in document.inherited_tags
+    ]
+    return inherited + check_target_domain(data, {name: test.queries for name, test in tests.items()})
 
 
 def check_target_domain(data: DataConfig, queries_of_tests: Mapping[str, ImageIndex]) -> list[str]:

@@ -135,8 +135,11 @@ class Seal:
         try:
             lineage = json.loads((self._model.folder / LINEAGE_FILE).read_text(encoding="utf-8"))
         except (OSError, ValueError):  # a trial has none
-            return False
-        return isinstance(lineage, dict) and lineage.get("selected_on_test") is True
+            lineage = None
+        if isinstance(lineage, dict) and lineage.get("selected_on_test") is True:
+            return True
+        version = None if self._problem else self._version()
+        return version is not None and version.selected_on_test
 
     def _said(self, looks: str) -> str:
         spoiled = "; a test had a say in choosing this model, so no test judges it" if self.is_spoiled else ""

@@ -79,6 +79,7 @@ def train(
             home,
             open_registry(home),
             config_text=recorded_text(document),
+            inherited_tags=document.inherited_tags,
             on_epoch=show_epoch,
             on_resume=show_resume,
             progress=show_progress,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -31,7 +31,7 @@ from vgsearch.config.strict import Strict
 from vgsearch.config.tree import Node, Place, find, plain, searched_nodes, unwrap, variants
 from vgsearch.config.trial import TrialConfig
 from vgsearch.config.truth_values import check_truth_values
-from vgsearch.config.weight_files import check_weights, with_absolute_weights
+from vgsearch.config.weight_files import RecordedWeights, check_weights, with_absolute_weights
 from vgsearch.config.wording import show
 from vgsearch.config.yaml_tags import parse_yaml
 from vgsearch.errors import ConfigError
@@ -58,6 +58,7 @@ class SearchDocument:
 
     `examples` are decided trials that together hold every option and both ends of every range. `start_with`
     are the configurations to try first, each as the parameters that it fixes, by their names in `space`.
+    `inherited_tags` come with the recorded models whose weights some trial may start from.
     """
 
     name: str
@@ -72,6 +73,7 @@ class SearchDocument:
     places: Mapping[tuple[str, ...], str]
     examples: tuple[TrialConfig, ...]
     start_with: tuple[Mapping[str, Scalar], ...] = ()
+    inherited_tags: Mapping[str, str] = field(default_factory=dict)
 
     def decide(self, suggest: Suggest) -> TrialConfig:
         """One trial, each searched value decided by `suggest(name, distribution)`.
@@ -122,7 +124,7 @@ def load_document(
     *,
     data_root: Path | None = None,
     check_backbone: Callable[[str], str | None] | None = None,
-    find_recorded: Callable[[str], Path] | None = None,
+    find_recorded: Callable[[str], RecordedWeights] | None = None,
 ) -> SearchDocument:
     """Read and check a search file.
 
@@ -135,7 +137,7 @@ def load_document(
             weights files become absolute: relative ones start there.
         check_backbone: says what is wrong with a backbone's name, or None. It is handed in, because
             only a room above knows timm.
-        find_recorded: gives the file of a recorded model's weights by its reference, or raises a
+        find_recorded: gives the weights of a recorded model by its reference, or raises a
             `VgsearchError`; only a room above knows the registry.
 
     Raises:
@@ -157,8 +159,9 @@ def load_document(
         root, found = apply_override(root, override, source, SearchFile)
         problems += found
     root = _with_empty_sections(root)
+    inherited_tags: dict[str, str] = {}
     if data_root is not None:
-        root, found = with_absolute_weights(root, data_root, find_recorded)
+        root, found, inherited_tags = with_absolute_weights(root, data_root, find_recorded)
         problems += found
     problems += _searched_outside_trial(root)
 
@@ -197,6 +200,7 @@ def load_document(
         places={keys: str(find(root, keys).place) for keys in folder_by_key(file.data)},
         examples=tuple({example.trial.model_dump_json(): example.trial for example in files}.values()),
         start_with=start_with,
+        inherited_tags=inherited_tags,
     )
 
 

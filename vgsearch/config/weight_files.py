@@ -7,8 +7,8 @@ that starts at the data root, so that every worker finds the same.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
-from dataclasses import replace
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 
@@ -27,21 +27,35 @@ _START_WITH = ("search", "start_with")
 _CHECKPOINT_FILE = "model.safetensors"
 
 
+@dataclass(frozen=True)
+class RecordedWeights:
+    """The weights of a recorded model.
+
+    Attributes:
+        file: where they lie.
+        tags: of the model, those that whatever starts from it has too.
+    """
+
+    file: Path
+    tags: Mapping[str, str] = field(default_factory=dict)
+
+
 def with_absolute_weights(
-    root: Node, data_root: Path, find_recorded: Callable[[str], Path] | None = None
-) -> tuple[Node, list[Problem]]:
+    root: Node, data_root: Path, find_recorded: Callable[[str], RecordedWeights] | None = None
+) -> tuple[Node, list[Problem], dict[str, str]]:
     """`root` with every weights file absolute, in every option of every choice and in `search.start_with`.
 
     Args:
         root: the whole file.
         data_root: where relative files start.
-        find_recorded: gives the file of a recorded model's weights, by its reference; null leaves references
-            as they are.
+        find_recorded: gives the weights of a recorded model, by its reference; null leaves references as
+            they are.
 
     Returns:
-        the tree, and what is wrong with references.
+        the tree, what is wrong with references, and the tags that come with the recorded models.
     """
     problems: list[Problem] = []
+    tags: dict[str, str] = {}
 
     def absolute(leaf: Node, keys: tuple[str, ...]) -> Node:
         weights = leaf.content
@@ -51,10 +65,12 @@ def with_absolute_weights(
             if find_recorded is None:
                 return leaf
             try:
-                return replace(leaf, content=str(find_recorded(weights)))
+                recorded = find_recorded(weights)
             except VgsearchError as error:
                 problems.append(Problem(leaf.place, keys, str(error)))
                 return leaf
+            tags.update(recorded.tags)
+            return replace(leaf, content=str(recorded.file))
         if not _is_file_name(weights):
             return leaf
         path = os.path.abspath(data_root / os.path.expanduser(weights))
@@ -74,7 +90,7 @@ def with_absolute_weights(
 
     for keys in _WEIGHT_KEYS:
         root = _changed(root, keys, partial(absolute, keys=keys))
-    return _changed(root, _START_WITH, absolute_entries), problems
+    return _changed(root, _START_WITH, absolute_entries), problems, tags
 
 
 def is_recorded(weights: str) -> bool:

@@ -56,6 +56,7 @@ from vgsearch.registry.references import (
     parse_reference,
     require_network,
 )
+from vgsearch.registry.taken_names import check_not_taken
 
 
 class MemoryRegistry(MemoryScoredTests):
@@ -81,6 +82,8 @@ class MemoryRegistry(MemoryScoredTests):
     ) -> str:
         """See `Recorder.open_search`."""
         model_name(name)
+        if name in self._searches:
+            check_not_taken(name, self._searches[name].tags, tags or {})
         run = self._searches.setdefault(name, MemoryRun(name, "", f"search{len(self._searches)}", name, {}))
         if not any(search == name for search, _ in self._trials):
             run.params = {}  # it ended before its first trial and starts anew

@@ -64,6 +64,7 @@ from vgsearch.registry.references import (
     parse_reference,
     require_network,
 )
+from vgsearch.registry.taken_names import check_not_taken
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -111,6 +112,8 @@ class MlflowRegistry(MlflowScoredTests):
         with self._store.calls(f"cannot open search {name!r}") as client:
             experiment_id = runs.open_experiment(self._store, client, name)
             identity = {KIND_TAG: "search", SEARCH_TAG: name}
+            known = runs.find_search_run(client, experiment_id, name)
+            check_not_taken(name, {} if known is None else known.data.tags, tags or {})
             run = runs.open_run(client, experiment_id, identity, name)
             if runs.has_other_params(run, params) and not runs.find_runs(
                 client, experiment_id, {KIND_TAG: "trial", SEARCH_TAG: name}

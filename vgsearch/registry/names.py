@@ -24,12 +24,15 @@ INGREDIENTS_TAG = "vgsearch.num_ingredients"
 SELECTED_ON_TAG = "vgsearch.selected_on"
 IMPORTS_TAG = "vgsearch.imports"
 TRANSLATORS_TAG = "vgsearch.translators"
+RERANKERS_TAG = "vgsearch.reranker"
 SOURCE_FILE_TAG = "vgsearch.source_file"
 SOURCE_SHA256_TAG = "vgsearch.source_sha256"
 SOURCE_FORMAT_TAG = "vgsearch.source_format"
 SOURCE_BACKBONE_TAG = "vgsearch.source_backbone"
 SELECTED_ON_TEST_TAG = "vgsearch.selected_on_test"
 TRANSDUCTIVE_TAG = "vgsearch.transductive"
+# Whatever is made of a model that has one of these, or starts from its weights, has it too.
+INHERITED_TAGS = (SELECTED_ON_TEST_TAG, TRANSDUCTIVE_TAG)
 
 MODEL_PREFIX = "vgsearch-"
 EXPERIMENT_PREFIX = "vgsearch/"

@@ -46,6 +46,9 @@ class Recorder(Protocol):
     ) -> str:
         """Create the experiment and parent run of a search, or find and re-open them.
 
+        A name that imports, translators or re-rankers have is opened with their tag only: without it the
+        call raises `RegistryError` and changes nothing.
+
         Args:
             name: The search's name.
             params: Its configuration, nested as it likes; recorded flat, and only once: a parameter

@@ -9,7 +9,13 @@ from datetime import datetime
 from typing import Literal, cast
 
 from vgsearch.errors import RegistryError
-from vgsearch.registry.names import KIND_TAG, SELECTED_ON_TEST_TAG, TRANSDUCTIVE_TAG, recall_tag
+from vgsearch.registry.names import (
+    INHERITED_TAGS,
+    KIND_TAG,
+    SELECTED_ON_TEST_TAG,
+    TRANSDUCTIVE_TAG,
+    recall_tag,
+)
 
 TrialState = Literal["running", "complete", "stopped", "infeasible", "failed", "out_of_memory"]
 SearchState = Literal["running", "complete", "interrupted", "failed"]
@@ -151,6 +157,11 @@ class ModelVersion:
     def transductive(self) -> bool:
         """Whether queries of a test were among the target domain it, or anything it was made of, saw."""
         return self.tags.get(TRANSDUCTIVE_TAG) == "true"
+
+    @property
+    def inherited_tags(self) -> dict[str, str]:
+        """Those of its tags that whatever starts from its weights has too."""
+        return {tag: "true" for tag in INHERITED_TAGS if self.tags.get(tag) == "true"}
 
 
 def finite_metrics(metrics: Mapping[str, float]) -> dict[str, float]:

@@ -5,10 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
+from vgsearch.registry.names import RERANKERS_TAG
 from vgsearch.registry.protocol import Registry
-
-WARP_TAG = "vgsearch.reranker"
-"""Tag of the parent run of such a training, which is no search of descriptor networks."""
 
 _PREFIX = "warp-"
 _FOLDER = "geowarp"
@@ -35,7 +33,7 @@ class WarpRun:
         self._registry = registry
         self.search = f"{_PREFIX}{name}"
         self._parent = registry.open_search(
-            self.search, params=params, config_text=config_text, tags={WARP_TAG: "geowarp"}
+            self.search, params=params, config_text=config_text, tags={RERANKERS_TAG: "geowarp"}
         )
         self._run = registry.open_trial(self.search, uid, label=name, params=params, spec_text=config_text)
 

@@ -84,7 +84,7 @@ class Ledger:
         self.study = study
         self.registry = registry
         self.watch = watch
-        self._data_tags = data_tags(data)
+        self._lasting_tags = {**data_tags(data), **document.inherited_tags}
         self.search_run = registry.open_search(
             document.name,
             params={
@@ -97,7 +97,7 @@ class Ledger:
             tags={
                 "vgsearch.objective": document.search.objective,
                 "vgsearch.num_trials": str(document.search.num_trials),
-                **self._data_tags,
+                **self._lasting_tags,
             },
         )
         self._holding = holding
@@ -300,7 +300,7 @@ class Ledger:
         values = self.study.trials()[running.number].intermediate_values
         best = best_epoch(self.study.trials()[running.number])
         report = running.report_to_record(best)
-        tags = {"vgsearch.best_epoch": "" if report is None else str(report["epoch"]), **self._data_tags}
+        tags = {"vgsearch.best_epoch": "" if report is None else str(report["epoch"]), **self._lasting_tags}
         if running.trunk_key:
             # No version of the model: it is a beginning, and nobody's ingredient.
             tags["vgsearch.trunk"] = running.trunk_key
@@ -343,7 +343,7 @@ class Ledger:
             search=self.document.name,
             uid=running.spec.uid,
             epoch=int(report["epoch"]),
-            tags={**recall_tags(report["metrics"]), **self._data_tags},
+            tags={**recall_tags(report["metrics"]), **self._lasting_tags},
         )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import yaml
@@ -41,6 +41,7 @@ def run_single(
     registry: Registry,
     *,
     config_text: str,
+    inherited_tags: Mapping[str, str] | None = None,
     on_epoch: Callable[[EpochReport], None] = lambda report: None,
     on_resume: Callable[[int], None] = lambda epochs: None,
     progress: Callable[[int, int, float], None] | None = None,
@@ -52,6 +53,7 @@ def run_single(
         home: where its folder `trials/<uid>` lies.
         registry: where the run, its best checkpoint and the alias `champion` are recorded.
         config_text: the file it came from.
+        inherited_tags: come with a recorded model whose weights it starts from; see `SearchDocument`.
         on_epoch: told of each epoch as it ends.
         on_resume: told how many epochs an earlier process had finished, if any.
         progress: told (iterations done, iterations planned, loss) inside an epoch.
@@ -63,6 +65,7 @@ def run_single(
         DivergedError: the loss is not finite; the run is recorded as failed.
         SearchError: the same trial is being trained by another process.
     """
+    lasting_tags = {**data_tags(spec.data), **(inherited_tags or {})}
     folder = home / "trials" / spec.uid
     lock = FileLock(home / "trials" / f"{spec.uid}.lock")
     try:
@@ -77,7 +80,7 @@ def run_single(
             spec.search,
             params={"data": spec.data.model_dump(mode="json")},
             config_text=config_text,
-            tags=data_tags(spec.data),
+            tags=lasting_tags,
         )
         run_id = registry.open_trial(
             spec.search,
@@ -108,9 +111,9 @@ def run_single(
             search=spec.search,
             uid=spec.uid,
             epoch=best.epoch,
-            tags=data_tags(spec.data),
+            tags=lasting_tags,
         )
-        tags = {"vgsearch.best_epoch": str(best.epoch), **data_tags(spec.data)}
+        tags = {"vgsearch.best_epoch": str(best.epoch), **lasting_tags}
         registry.finish_trial(run_id, "complete", tags=tags)
         _crown(registry, spec, version, best.metrics[spec.objective])
         registry.finish_search(search_run, "complete")
