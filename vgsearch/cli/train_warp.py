@@ -33,8 +33,9 @@ from vgsearch.models.precision import (
 from vgsearch.registry.warp_runs import WarpRun
 from vgsearch.rerank.baseline import PooledEncoder
 from vgsearch.rerank.checkpoint import geowarp_identity, load_geowarp, save_geowarp
+from vgsearch.rerank.continuing import require_same_training, stored_pairs
 from vgsearch.rerank.network import GeoWarpNetwork, build_geowarp
-from vgsearch.rerank.train import WarpEpoch, stored_pairs, train_warp
+from vgsearch.rerank.train import WarpEpoch, train_warp
 from vgsearch.retrieval.extraction import extract_descriptors
 from vgsearch.retrieval.neighbours import nearest, squared_distances
 from vgsearch.training.threads import split_threads
@@ -79,6 +80,8 @@ def run_warp_training(
     network = build_geowarp(training.network, encoder_weights=training.encoder_weights, seed=training.seed)
     network = network.to(device)
     folder = home / WARPS_FOLDER / training.name
+    lineage = _lineage(training, photos, model, network)
+    require_same_training(folder, training, lineage)
     split = split_threads(None, device)
     torch.set_num_threads(split.compute)
     threads = max(2, split.loader)
@@ -88,7 +91,6 @@ def run_warp_training(
         if training.uses_pairs:
             pairs = _find_pairs(training, photos, network, model, home, device, precision, threads, console)
 
-    lineage = _lineage(training, photos, model, network)
     settings = training.model_dump(mode="json")
     run = WarpRun(open_registry(home), training.name, _uid(lineage), settings, document.text)
 

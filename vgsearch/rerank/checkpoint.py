@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import torch
 import yaml
@@ -15,7 +16,7 @@ from vgsearch.config.geowarp import GeoWarpConfig
 from vgsearch.errors import CheckpointError
 from vgsearch.models.atomic_folder import atomic_folder, storage_error
 from vgsearch.models.file_hash import file_sha256
-from vgsearch.models.plain_yaml import read_plain_yaml
+from vgsearch.models.plain_yaml import read_plain_yaml, read_small_text
 from vgsearch.models.stored_tensors import read_tensors, require_same_tensors, write_tensors
 from vgsearch.rerank.network import GeoWarpNetwork, build_geowarp
 
@@ -82,6 +83,22 @@ def read_geowarp_config(folder: Path) -> GeoWarpConfig:
             f"{path}: {where}: {first['msg']} ({error.error_count()} problems); was it written by another "
             "version of vgsearch?"
         ) from error
+
+
+def read_geowarp_lineage(folder: Path) -> dict[str, Any]:
+    """Read where a checkpoint's weights come from.
+
+    Raises:
+        CheckpointError: `lineage.json` is missing or damaged.
+    """
+    path = folder / GEOWARP_LINEAGE_FILE
+    try:
+        lineage = json.loads(read_small_text(path))
+    except (ValueError, RecursionError) as error:
+        raise CheckpointError(f"{path}: is damaged ({type(error).__name__}); delete {folder}") from error
+    if not isinstance(lineage, dict):
+        raise CheckpointError(f"{path}: is damaged (no mapping); delete {folder}")
+    return lineage
 
 
 def load_geowarp(folder: Path, device: torch.device | str = "cpu") -> GeoWarpNetwork:
