@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
@@ -14,6 +12,8 @@ from rich.console import Console
 from vgsearch.errors import ConfigError
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from vgsearch.cli.named_model import NamedModel
     from vgsearch.data.retrieval_set import RetrievalSet
     from vgsearch.models.precision import Precision, PrecisionName
@@ -125,18 +125,18 @@ def rerank_result(
 
     Raises:
         VgsearchError: A photo cannot be read, or the network diverged.
-        StorageError: There is no room for the features.
+        StorageError: `home` cannot be written or has no room for the features.
     """
     from vgsearch.cli.named_model import extraction_bar
     from vgsearch.rerank.pair_scoring import Machine, num_passes, score_candidates
     from vgsearch.rerank.reorder import reorder
+    from vgsearch.rerank.scratch_folder import scratch_folder
     from vgsearch.retrieval.scoring import judge
 
     assert plain.neighbour_ids is not None  # a detailed result has them
     candidates = plain.neighbour_ids[:, : reranker.tops[-1]]
-    home.mkdir(parents=True, exist_ok=True)
     with (
-        tempfile.TemporaryDirectory(prefix=".rerank-", dir=home) as scratch,
+        scratch_folder(home) as scratch,
         extraction_bar(console, f"re-ranking {retrieval_set.name}", num_passes(candidates)) as advance,
     ):
         scores = score_candidates(
@@ -149,7 +149,7 @@ def rerank_result(
                 precision=reranker.precision,
                 batch_size=model.eval_config.batch_size,
                 loader_threads=model.loader_threads,
-                scratch=Path(scratch),
+                scratch=scratch,
             ),
             progress=advance,
         )
