@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
@@ -55,7 +55,7 @@ class Reranker:
 
     Attributes:
         name: What the user called it.
-        identity: Tells its weights from others.
+        identity: Tells its weights and description from others.
         network: On the model's device, in eval mode.
         precision: Of its encoder.
         tops: Each n, ascending.
@@ -69,7 +69,7 @@ class Reranker:
 
     def stamp(self, stamp: str, n: int) -> str:
         """What a re-ranked result is counted under, made from the stamp of the plain one."""
-        return f"{stamp}-geowarp-{self.identity}-top{n}"
+        return f"{stamp}-geowarp-{self.identity}-{self.precision.name}-top{n}"
 
 
 def load_reranker(
@@ -113,7 +113,7 @@ def rerank_result(
     console: Console,
     home: Path,
 ) -> dict[int, RetrievalResult]:
-    """The result for each n, from one pass over the pairs of the largest.
+    """The result for each n, under a stamp of its own, from one pass over the pairs of the largest.
 
     Args:
         reranker: What scores the pairs.
@@ -154,7 +154,12 @@ def rerank_result(
             progress=advance,
         )
     return {
-        n: judge(reorder(plain.neighbour_ids, scores, n), retrieval_set, plain.stamp, detailed=True)
+        n: judge(
+            reorder(plain.neighbour_ids, scores, n),
+            retrieval_set,
+            reranker.stamp(plain.stamp, n),
+            detailed=True,
+        )
         for n in reranker.tops
     }
 
@@ -172,7 +177,9 @@ def rerank_lines(plain: RetrievalResult, reranked: dict[int, RetrievalResult], l
     lines = []
     for n, result in reranked.items():
         lines.append(f"  top {n} re-ranked: {result.summary()}")
-        lines.append(f"    against not re-ranking: {compare_results(plain, result, 1)}")
+        # The order is the only thing that the two stamps tell apart, and it is what is compared.
+        asked_alike = replace(result, stamp=plain.stamp)
+        lines.append(f"    against not re-ranking: {compare_results(plain, asked_alike, 1)}")
     return [*lines, f"  {looks}"] if looks else lines
 
 

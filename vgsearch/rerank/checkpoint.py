@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Mapping
 from pathlib import Path
@@ -119,9 +120,10 @@ def load_geowarp(folder: Path, device: torch.device | str = "cpu") -> GeoWarpNet
 
 
 def geowarp_identity(folder: Path) -> str:
-    """Tell a network from others: the first 16 hex digits of its weights' hash.
+    """Tell a network from others: 16 hex digits of the hash of its weights and of `geowarp.yaml`.
 
     Raises:
-        CheckpointError: It cannot be read.
+        CheckpointError: They cannot be read.
     """
-    return file_sha256(folder / GEOWARP_FILE)[:16]
+    hashes = "".join(file_sha256(folder / name) for name in (GEOWARP_FILE, GEOWARP_CONFIG_FILE))
+    return hashlib.sha256(hashes.encode()).hexdigest()[:16]
