@@ -14,6 +14,7 @@ from rich.console import Console
 from torch import nn
 
 from vgsearch.cli.demo import build_city
+from vgsearch.cli.kept_reranker import TRAINED, require_free_to_train
 from vgsearch.cli.named_model import extraction_bar, named_model
 from vgsearch.cli.rerankers import reranker_folder
 from vgsearch.cli.store import open_registry
@@ -82,6 +83,7 @@ def run_warp_training(
     folder = home / WARPS_FOLDER / training.name
     lineage = _lineage(training, photos, model, network)
     require_same_training(folder, training, lineage)
+    require_free_to_train(kept, training, lineage)
     split = split_threads(None, device)
     torch.set_num_threads(split.compute)
     threads = max(2, split.loader)
@@ -188,7 +190,7 @@ def _lineage(
 ) -> dict[str, object]:
     weights = Path(training.encoder_weights).expanduser()
     return {
-        "kind": "trained",
+        "kind": TRAINED,
         "training": training.model_dump(mode="json"),
         "photos": {"folder": str(photos.root), "count": len(photos), "content_hash": photos.content_hash},
         "pairs_by": model or f"{network.config.encoder} + GeM",

@@ -119,6 +119,21 @@ def load_geowarp(folder: Path, device: torch.device | str = "cpu") -> GeoWarpNet
     return network.eval().to(device)
 
 
+def holds_geowarp(folder: Path, network: GeoWarpNetwork) -> bool:
+    """Whether a checkpoint is of this very network: the same description, and each number the same.
+
+    Raises:
+        CheckpointError: The checkpoint is damaged.
+    """
+    tensors, _ = read_tensors(folder / GEOWARP_FILE)
+    ours = network.state_dict()
+    return (
+        read_geowarp_config(folder) == network.config
+        and tensors.keys() == ours.keys()
+        and all(torch.equal(tensor, ours[name].cpu()) for name, tensor in tensors.items())
+    )
+
+
 def geowarp_identity(folder: Path) -> str:
     """Tell a network from others: 16 hex digits of the hash of its weights and of `geowarp.yaml`.
 
