@@ -23,6 +23,25 @@ def test_it_is_kept_under_a_name(vgsearch, files, tmp_path):
     assert network.config.resize_px is None
 
 
+def test_a_name_stays_with_its_network(vgsearch, files, tmp_path):
+    begin = ("import", "geowarp", "hr.pth", "--encoder", "alexnet", "--encoder-weights", "fe.pth")
+    first, again = vgsearch(*begin), vgsearch(*begin)
+    assert (first.code, again.code) == (0, 0), again.err
+    assert first.out == again.out
+    kept = tmp_path / "runs" / "rerankers" / "alexnet-hr"
+    before = {path.name: path.read_bytes() for path in kept.iterdir()}
+    assert_refused(vgsearch(*begin, "--resize-px", "64"), "alexnet-hr holds another network", "--name")
+    regression = AuthorsRegression()
+    with torch.no_grad():
+        regression.linear.weight += 1e-3
+    torch.save(regression.state_dict(), tmp_path / "hr.pth")
+    assert_refused(vgsearch(*begin), "alexnet-hr holds another network", "--name")
+    assert {path.name: path.read_bytes() for path in kept.iterdir()} == before
+    assert vgsearch(*begin, "--name", "other").code == 0
+    (tmp_path / "runs" / "rerankers" / "notes").mkdir()
+    assert_refused(vgsearch(*begin, "--name", "notes"), "is no GeoWarp checkpoint", "--name")
+
+
 def test_what_cannot_be_is_one_line(vgsearch, files):
     begin = ("import", "geowarp")
     assert_refused(vgsearch(*begin, "no.pth", "--encoder", "alexnet"), "no.pth", "does not exist")

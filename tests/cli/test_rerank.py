@@ -8,11 +8,12 @@ import torch
 
 from tests.cli.test_fda import TRIAL
 from tests.cli.test_import import assert_refused
-from tests.rerank.conftest import moved_geowarp
+from tests.rerank.conftest import SMALL, moved_geowarp
+from vgsearch.config.geowarp import GeoWarpConfig
 from vgsearch.config.search import DataConfig, EvalConfig, TrialSpec
 from vgsearch.models.checkpoint import save_checkpoint
 from vgsearch.models.network import build_network
-from vgsearch.rerank.checkpoint import save_geowarp
+from vgsearch.rerank.checkpoint import geowarp_identity, save_geowarp
 from vgsearch.retrieval.recall import RetrievalResult
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -46,7 +47,11 @@ def test_each_n_is_a_result_of_its_own(vgsearch, own_store, made, tmp_path):
         np.testing.assert_array_equal(np.sort(ids[:, :n]), np.sort(plain[:, :n]))
         np.testing.assert_array_equal(ids[:, n:], plain[:, n:])
         assert (ids != plain).any()
-        assert files[f"val_geowarp_top{n}.npz"].stamp == files["val.npz"].stamp
+    stamps = {name: file.stamp for name, file in files.items()}
+    identity = geowarp_identity(tmp_path / "runs" / "rerankers" / "warp")
+    for n in (3, 5):
+        expected = f"{stamps['val.npz']}-geowarp-{identity}-fp32-top{n}"
+        assert stamps[f"val_geowarp_top{n}.npz"] == expected
     assert not list((tmp_path / "runs").glob(".rerank-*"))
     alone = vgsearch(*begin, "--top", "5", "--save", "alone")
     assert alone.code == 0, alone.err
@@ -75,3 +80,11 @@ def test_every_n_on_a_test_is_counted(vgsearch, own_store, made, tmp_path):
     assert run.code == 0, run.err
     looks = registry.test_scorings("quick")["night"]
     assert (looks.scorings, looks.different) == (3, 3)
+    other = GeoWarpConfig(**SMALL.model_dump() | {"resize_px": 48})
+    save_geowarp(tmp_path / "runs" / "rerankers" / "warp", moved_geowarp(other), {"kind": "imported"})
+    again = ("evaluate", "model", "--on", "night", "--rerank", "geowarp:warp", "--top", "3")
+    for options, expected in [((), (5, 4)), (("--rerank-precision", "bf16"), (7, 5))]:
+        run = vgsearch(*again, *options)
+        assert run.code == 0, run.err
+        looks = registry.test_scorings("quick")["night"]
+        assert (looks.scorings, looks.different) == expected

@@ -1,11 +1,13 @@
 """`vgsearch warp train` as a user types it, on the tiny city."""
 
 import json
+import shutil
 
 import pytest
 
 from tests.cli.test_import import assert_refused
 from vgsearch.registry.mlflow_registry import MlflowRegistry
+from vgsearch.rerank.checkpoint import geowarp_identity, load_geowarp, save_geowarp
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -52,6 +54,17 @@ def test_from_photos_to_a_network_that_re_ranks(vgsearch, file, tmp_path):
     assert "epoch 2/2" in more.out
     assert "epoch 1/2" not in more.out
 
+    assert_refused(vgsearch("warp", "train", file, *settings), "end of 2 epochs", "--set name=")
+    shutil.rmtree(tmp_path / "runs" / "warps")
+    before = geowarp_identity(folder)
+    assert_refused(vgsearch("warp", "train", file, *settings), "2 epochs there and 1 here", "--set name=")
+    other = vgsearch("warp", "train", file, *settings, "--set", "epochs=2", "--set", "lr=0.5")
+    assert_refused(other, "holds the network of another training (lr)", "--set name=")
+    save_geowarp(tmp_path / "runs" / "rerankers" / "theirs", load_geowarp(folder), {"kind": "imported"})
+    theirs = vgsearch("warp", "train", file, *settings, "--set", "name=theirs")
+    assert_refused(theirs, "was not trained here", "--set name=")
+    assert geowarp_identity(folder) == before
+
     registry = MlflowRegistry(tmp_path / "runs", None)
     (trial,) = registry.trials("warp-small")
     assert trial.state == "complete"
@@ -64,6 +77,16 @@ def test_what_cannot_be_is_one_line(vgsearch, file):
     assert_refused(
         vgsearch("warp", "train", file, "--set", "encoder_weights=no.pth"), "encoder weights", "no.pth"
     )
+
+
+@pytest.mark.slow
+def test_other_photos_are_refused_before_anything_is_recorded(vgsearch, file, own_city, tmp_path):
+    alone = ("--set", "weights={self_supervised: 1, consistency: 0, features: 0}", "--set", "epochs=2")
+    run = vgsearch("warp", "train", file, *alone)
+    assert run.code == 0, run.err
+    next((own_city / "train").rglob("*.jpg")).unlink()
+    assert_refused(vgsearch("warp", "train", file, *alone), "other photos in data.train", "--set name=")
+    assert len(MlflowRegistry(tmp_path / "runs", None).trials("warp-small")) == 1
 
 
 @pytest.mark.slow

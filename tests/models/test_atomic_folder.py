@@ -60,6 +60,21 @@ def test_disk_that_fills_up_late(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     assert list(tmp_path.iterdir()) == []
 
 
+def test_what_links_point_to_is_left_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    theirs = tmp_path / "theirs"
+    theirs.mkdir()
+
+    def refuse_theirs(descriptor: int) -> None:
+        if os.path.samestat(os.fstat(descriptor), theirs.stat()):
+            raise OSError(errno.EINVAL, os.strerror(errno.EINVAL))
+
+    monkeypatch.setattr(os, "fsync", refuse_theirs)
+    with atomic_folder(tmp_path / "made") as temporary:
+        (temporary / "link").symlink_to(theirs)
+        (temporary / "gone").symlink_to(tmp_path / "nowhere")
+    assert (tmp_path / "made" / "link").resolve() == theirs
+
+
 def test_place_that_cannot_be_written(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with (

@@ -35,6 +35,15 @@ def test_it_comes_back_the_same(folder):
     assert not list(folder.parent.glob(".*"))
 
 
+def test_another_description_is_another_network(folder):
+    first = geowarp_identity(folder)
+    larger = CONFIG.model_copy(update={"resize_px": 128})
+    other = save_geowarp(folder.parent / "other", build_geowarp(larger, seed=3), {"kind": "imported"})
+    assert geowarp_identity(other) != first
+    (other / "geowarp.yaml").write_bytes((folder / "geowarp.yaml").read_bytes())
+    assert geowarp_identity(other) == first
+
+
 def test_another_network_is_refused(folder):
     config = CONFIG.model_dump(mode="json") | {"channels": [8, 5]}
     (folder / "geowarp.yaml").write_text(yaml.safe_dump(config))

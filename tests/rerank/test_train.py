@@ -8,8 +8,9 @@ from tests.rerank.conftest import SMALL
 from vgsearch.config.warp_training import WarpTraining
 from vgsearch.errors import CheckpointError, DataError, DivergedError
 from vgsearch.models.precision import resolve_precision
+from vgsearch.rerank.continuing import latest_epoch, stored_pairs
 from vgsearch.rerank.network import build_geowarp
-from vgsearch.rerank.train import latest_epoch, stored_pairs, train_warp
+from vgsearch.rerank.train import train_warp
 from vgsearch.rerank.training_batches import WarpBatches
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -39,7 +40,15 @@ def photos(write_photos, tmp_path):
     return write_photos(tmp_path / "train", [(60, 80)] * 6)
 
 
-def run(settings, photos, folder, **options):
+LINEAGE = {
+    "kind": "trained",
+    "photos": {"folder": "/x", "content_hash": "aa"},
+    "pairs_by": "one",
+    "encoder_sha256": None,
+}
+
+
+def run(settings, photos, folder, lineage=LINEAGE, **options):
     network = build_geowarp(settings.network, seed=settings.seed)
     precision = resolve_precision("fp32", CPU)
     train_warp(
@@ -48,7 +57,7 @@ def run(settings, photos, folder, **options):
         photos,
         PAIRS,
         folder,
-        lineage={"kind": "trained"},
+        lineage=lineage,
         device=CPU,
         precision=precision,
         **options,
@@ -113,6 +122,29 @@ def test_other_settings_are_refused(photos, tmp_path):
     run(training(epochs=1), photos, tmp_path / "run")
     with pytest.raises(CheckpointError, match=r"other settings \(lr\).*--set name"):
         run(training(lr=0.5), photos, tmp_path / "run")
+
+
+@pytest.mark.parametrize(
+    ("changed", "words"),
+    [
+        ({"photos": {"folder": "/x", "content_hash": "bb"}}, "other photos in data.train"),
+        ({"pairs_by": "two"}, "pairs by one there and two here, see --model"),
+        ({"encoder_sha256": "cc"}, "other content of encoder_weights"),
+    ],
+)
+def test_another_lineage_is_refused(photos, tmp_path, changed, words):
+    run(training(epochs=1), photos, tmp_path / "run")
+    with pytest.raises(CheckpointError, match=words):
+        run(training(), photos, tmp_path / "run", lineage=LINEAGE | changed)
+    moved = {"photos": {"folder": "/y", "content_hash": "aa"}}
+    run(training(), photos, tmp_path / "run", lineage=LINEAGE | moved)
+
+
+def test_fewer_epochs_than_there_are_is_refused(photos, tmp_path):
+    run(training(), photos, tmp_path / "run")
+    with pytest.raises(CheckpointError, match=r"end of 2 epochs, more than epochs=1; set that many or more"):
+        run(training(epochs=1), photos, tmp_path / "run")
+    run(training(), photos, tmp_path / "run")
 
 
 def test_a_loss_that_is_not_finite_is_said(photos, tmp_path):

@@ -138,7 +138,7 @@ def evaluate(
             reranked = rerank_result(reranker, model, retrieval_set, result, console, home)
             for n, each in reranked.items():
                 files[f"{stem}_geowarp_top{n}.npz"] = each.to_npz_bytes()
-            looks = [seal.note(retrieval_set, reranker.stamp(result.stamp, n)) for n in reranked]
+            looks = [seal.note(retrieval_set, each.stamp) for each in reranked.values()]
             for line in rerank_lines(result, reranked, looks[-1]):
                 console.print(line, markup=False, highlight=False, soft_wrap=True)
         if distance_curve:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from rich.console import Console
 
+from vgsearch.cli.kept_reranker import require_free_to_import
 from vgsearch.cli.rerankers import reranker_folder
 from vgsearch.errors import WeightsError
 from vgsearch.models.file_hash import file_sha256
@@ -48,6 +49,7 @@ def run_geowarp_import(
         console.print(text, markup=False, highlight=False, soft_wrap=True)
 
     network = import_geowarp(file, encoder, encoder_weights=encoder_weights, resize_px=resize_px, say=say)
+    require_free_to_import(folder, network)
     source = {"file": str(file.resolve()), "sha256": file_sha256(file), "encoder_weights": encoder_weights}
     if encoder_weights is not None and Path(encoder_weights).is_file():
         source["encoder_sha256"] = file_sha256(Path(encoder_weights))

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Sequence
-from dataclasses import dataclass
-from pathlib import Path
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
@@ -14,6 +12,8 @@ from rich.console import Console
 from vgsearch.errors import ConfigError
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from vgsearch.cli.named_model import NamedModel
     from vgsearch.data.retrieval_set import RetrievalSet
     from vgsearch.models.precision import Precision, PrecisionName
@@ -55,7 +55,7 @@ class Reranker:
 
     Attributes:
         name: What the user called it.
-        identity: Tells its weights from others.
+        identity: Tells its weights and description from others.
         network: On the model's device, in eval mode.
         precision: Of its encoder.
         tops: Each n, ascending.
@@ -69,7 +69,7 @@ class Reranker:
 
     def stamp(self, stamp: str, n: int) -> str:
         """What a re-ranked result is counted under, made from the stamp of the plain one."""
-        return f"{stamp}-geowarp-{self.identity}-top{n}"
+        return f"{stamp}-geowarp-{self.identity}-{self.precision.name}-top{n}"
 
 
 def load_reranker(
@@ -113,7 +113,7 @@ def rerank_result(
     console: Console,
     home: Path,
 ) -> dict[int, RetrievalResult]:
-    """The result for each n, from one pass over the pairs of the largest.
+    """The result for each n, under a stamp of its own, from one pass over the pairs of the largest.
 
     Args:
         reranker: What scores the pairs.
@@ -125,18 +125,18 @@ def rerank_result(
 
     Raises:
         VgsearchError: A photo cannot be read, or the network diverged.
-        StorageError: There is no room for the features.
+        StorageError: `home` cannot be written or has no room for the features.
     """
     from vgsearch.cli.named_model import extraction_bar
     from vgsearch.rerank.pair_scoring import Machine, num_passes, score_candidates
     from vgsearch.rerank.reorder import reorder
+    from vgsearch.rerank.scratch_folder import scratch_folder
     from vgsearch.retrieval.scoring import judge
 
     assert plain.neighbour_ids is not None  # a detailed result has them
     candidates = plain.neighbour_ids[:, : reranker.tops[-1]]
-    home.mkdir(parents=True, exist_ok=True)
     with (
-        tempfile.TemporaryDirectory(prefix=".rerank-", dir=home) as scratch,
+        scratch_folder(home) as scratch,
         extraction_bar(console, f"re-ranking {retrieval_set.name}", num_passes(candidates)) as advance,
     ):
         scores = score_candidates(
@@ -149,12 +149,17 @@ def rerank_result(
                 precision=reranker.precision,
                 batch_size=model.eval_config.batch_size,
                 loader_threads=model.loader_threads,
-                scratch=Path(scratch),
+                scratch=scratch,
             ),
             progress=advance,
         )
     return {
-        n: judge(reorder(plain.neighbour_ids, scores, n), retrieval_set, plain.stamp, detailed=True)
+        n: judge(
+            reorder(plain.neighbour_ids, scores, n),
+            retrieval_set,
+            reranker.stamp(plain.stamp, n),
+            detailed=True,
+        )
         for n in reranker.tops
     }
 
@@ -172,7 +177,9 @@ def rerank_lines(plain: RetrievalResult, reranked: dict[int, RetrievalResult], l
     lines = []
     for n, result in reranked.items():
         lines.append(f"  top {n} re-ranked: {result.summary()}")
-        lines.append(f"    against not re-ranking: {compare_results(plain, result, 1)}")
+        # The order is the only thing that the two stamps tell apart, and it is what is compared.
+        asked_alike = replace(result, stamp=plain.stamp)
+        lines.append(f"    against not re-ranking: {compare_results(plain, asked_alike, 1)}")
     return [*lines, f"  {looks}"] if looks else lines
 
 

@@ -14,6 +14,7 @@ from rich.console import Console
 from torch import nn
 
 from vgsearch.cli.demo import build_city
+from vgsearch.cli.kept_reranker import TRAINED, require_free_to_train
 from vgsearch.cli.named_model import extraction_bar, named_model
 from vgsearch.cli.rerankers import reranker_folder
 from vgsearch.cli.store import open_registry
@@ -33,8 +34,9 @@ from vgsearch.models.precision import (
 from vgsearch.registry.warp_runs import WarpRun
 from vgsearch.rerank.baseline import PooledEncoder
 from vgsearch.rerank.checkpoint import geowarp_identity, load_geowarp, save_geowarp
+from vgsearch.rerank.continuing import require_same_training, stored_pairs
 from vgsearch.rerank.network import GeoWarpNetwork, build_geowarp
-from vgsearch.rerank.train import WarpEpoch, stored_pairs, train_warp
+from vgsearch.rerank.train import WarpEpoch, train_warp
 from vgsearch.retrieval.extraction import extract_descriptors
 from vgsearch.retrieval.neighbours import nearest, squared_distances
 from vgsearch.training.threads import split_threads
@@ -79,6 +81,9 @@ def run_warp_training(
     network = build_geowarp(training.network, encoder_weights=training.encoder_weights, seed=training.seed)
     network = network.to(device)
     folder = home / WARPS_FOLDER / training.name
+    lineage = _lineage(training, photos, model, network)
+    require_same_training(folder, training, lineage)
+    require_free_to_train(kept, training, lineage)
     split = split_threads(None, device)
     torch.set_num_threads(split.compute)
     threads = max(2, split.loader)
@@ -88,7 +93,6 @@ def run_warp_training(
         if training.uses_pairs:
             pairs = _find_pairs(training, photos, network, model, home, device, precision, threads, console)
 
-    lineage = _lineage(training, photos, model, network)
     settings = training.model_dump(mode="json")
     run = WarpRun(open_registry(home), training.name, _uid(lineage), settings, document.text)
 
@@ -186,7 +190,7 @@ def _lineage(
 ) -> dict[str, object]:
     weights = Path(training.encoder_weights).expanduser()
     return {
-        "kind": "trained",
+        "kind": TRAINED,
         "training": training.model_dump(mode="json"),
         "photos": {"folder": str(photos.root), "count": len(photos), "content_hash": photos.content_hash},
         "pairs_by": model or f"{network.config.encoder} + GeM",

@@ -38,7 +38,8 @@ def atomic_folder(final: Path) -> Iterator[Path]:
         temporary.mkdir()
         yield temporary
         for path in temporary.iterdir():
-            _flush(path)
+            if not path.is_symlink():  # what it points to is somebody else's, perhaps on a read-only disk
+                _flush(path)
         _flush(temporary)
         _move_into_place(temporary, final)
         _flush(final.parent)

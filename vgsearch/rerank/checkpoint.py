@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import torch
 import yaml
@@ -15,7 +17,7 @@ from vgsearch.config.geowarp import GeoWarpConfig
 from vgsearch.errors import CheckpointError
 from vgsearch.models.atomic_folder import atomic_folder, storage_error
 from vgsearch.models.file_hash import file_sha256
-from vgsearch.models.plain_yaml import read_plain_yaml
+from vgsearch.models.plain_yaml import read_plain_yaml, read_small_text
 from vgsearch.models.stored_tensors import read_tensors, require_same_tensors, write_tensors
 from vgsearch.rerank.network import GeoWarpNetwork, build_geowarp
 
@@ -84,6 +86,22 @@ def read_geowarp_config(folder: Path) -> GeoWarpConfig:
         ) from error
 
 
+def read_geowarp_lineage(folder: Path) -> dict[str, Any]:
+    """Read where a checkpoint's weights come from.
+
+    Raises:
+        CheckpointError: `lineage.json` is missing or damaged.
+    """
+    path = folder / GEOWARP_LINEAGE_FILE
+    try:
+        lineage = json.loads(read_small_text(path))
+    except (ValueError, RecursionError) as error:
+        raise CheckpointError(f"{path}: is damaged ({type(error).__name__}); delete {folder}") from error
+    if not isinstance(lineage, dict):
+        raise CheckpointError(f"{path}: is damaged (no mapping); delete {folder}")
+    return lineage
+
+
 def load_geowarp(folder: Path, device: torch.device | str = "cpu") -> GeoWarpNetwork:
     """Rebuild the network of a checkpoint, in eval mode.
 
@@ -101,10 +119,26 @@ def load_geowarp(folder: Path, device: torch.device | str = "cpu") -> GeoWarpNet
     return network.eval().to(device)
 
 
-def geowarp_identity(folder: Path) -> str:
-    """Tell a network from others: the first 16 hex digits of its weights' hash.
+def holds_geowarp(folder: Path, network: GeoWarpNetwork) -> bool:
+    """Whether a checkpoint is of this very network: the same description, and each number the same.
 
     Raises:
-        CheckpointError: It cannot be read.
+        CheckpointError: The checkpoint is damaged.
     """
-    return file_sha256(folder / GEOWARP_FILE)[:16]
+    tensors, _ = read_tensors(folder / GEOWARP_FILE)
+    ours = network.state_dict()
+    return (
+        read_geowarp_config(folder) == network.config
+        and tensors.keys() == ours.keys()
+        and all(torch.equal(tensor, ours[name].cpu()) for name, tensor in tensors.items())
+    )
+
+
+def geowarp_identity(folder: Path) -> str:
+    """Tell a network from others: 16 hex digits of the hash of its weights and of `geowarp.yaml`.
+
+    Raises:
+        CheckpointError: They cannot be read.
+    """
+    hashes = "".join(file_sha256(folder / name) for name in (GEOWARP_FILE, GEOWARP_CONFIG_FILE))
+    return hashlib.sha256(hashes.encode()).hexdigest()[:16]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,7 @@ from vgsearch.config.geowarp import GRID
 from vgsearch.errors import StorageError
 
 IN_MEMORY_BYTES = 512 * 2**20
+_BLOCK_BYTES = 8 * 2**20
 
 
 class FeatureCache:
@@ -38,7 +40,7 @@ class FeatureCache:
         path = scratch / f"features-{id(self):x}.bin"
         try:
             with path.open("wb") as file:
-                file.truncate(size * dtype.itemsize)
+                _reserve(file.fileno(), size * dtype.itemsize)
             mapped = torch.from_file(str(path), shared=True, size=size, dtype=dtype)
         except (OSError, RuntimeError) as error:
             raise StorageError(
@@ -57,3 +59,17 @@ class FeatureCache:
         if device.type == "cuda":
             chosen = chosen.pin_memory()
         return chosen.to(device, non_blocking=True).float()
+
+
+def _reserve(descriptor: int, num_bytes: int) -> None:
+    """Give a new file all its blocks; in a file with holes a full disk would kill whoever writes to the map.
+
+    Raises:
+        OSError: There is no room.
+    """
+    if hasattr(os, "posix_fallocate"):
+        os.posix_fallocate(descriptor, 0, num_bytes)
+        return
+    zeros = bytes(_BLOCK_BYTES)  # macOS has no such call
+    while num_bytes > 0:
+        num_bytes -= os.write(descriptor, zeros[:num_bytes])

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import io
 import json
-import re
 import shutil
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
 import yaml
@@ -19,22 +17,23 @@ from vgsearch.data.framing import Framing
 from vgsearch.data.index import ImageIndex
 from vgsearch.data.prefetch import Prefetcher
 from vgsearch.errors import CheckpointError, DivergedError
-from vgsearch.models.plain_yaml import read_plain_yaml, read_small_text
 from vgsearch.models.precision import Precision
-from vgsearch.rerank.checkpoint import is_geowarp, load_geowarp, save_geowarp
+from vgsearch.rerank.checkpoint import load_geowarp, save_geowarp
+from vgsearch.rerank.continuing import (
+    EPOCH_FOLDER,
+    METRICS_FILE,
+    STATE_FILE,
+    TRAINING_FILE,
+    latest_epoch,
+    read_history,
+    read_state,
+    require_same_training,
+)
 from vgsearch.rerank.network import GeoWarpNetwork
 from vgsearch.rerank.photos import Ints, PhotoSource
 from vgsearch.rerank.quadrilaterals import trapezoids
 from vgsearch.rerank.training_batches import WarpBatches
 from vgsearch.rerank.warp_step import LOSSES, WarpStep
-
-TRAINING_FILE = "training.yaml"
-METRICS_FILE = "metrics.json"
-STATE_FILE = "training_state.pt"
-
-_EPOCH_FOLDER = re.compile(r"epoch_(\d{4,})")
-# A longer training, or one on another machine, is still the same one.
-_FREE_KEYS = ("name", "epochs", "precision")
 
 
 @dataclass(frozen=True)
@@ -85,7 +84,8 @@ def train_warp(
         The last checkpoint.
 
     Raises:
-        CheckpointError: What is in `folder` is damaged, or was trained with other settings.
+        CheckpointError: What is in `folder` is damaged, or was trained with other settings or photos, or
+            for more epochs.
         DivergedError: A loss is not finite.
         DataError: There are too few photos or pairs.
         ImageError: A photo cannot be read.
@@ -97,9 +97,10 @@ def train_warp(
         momentum=training.momentum,
         weight_decay=training.weight_decay,
     )
+    require_same_training(folder, training, lineage)
     latest = latest_epoch(folder)
-    done = 0 if latest is None else _resume(latest, network, optimizer, training, device)
-    history = [] if latest is None else _history(latest)
+    done = 0 if latest is None else _resume(latest, network, optimizer, device)
+    history = [] if latest is None else read_history(latest)
     step = WarpStep(network, training.weights, precision)
     for epoch in range(done, training.epochs):
         network.train()
@@ -114,25 +115,6 @@ def train_warp(
     network.eval()
     assert latest is not None  # there is at least one epoch
     return latest
-
-
-def latest_epoch(folder: Path) -> Path | None:
-    """The checkpoint of the last whole epoch in a training's folder; None where there is none."""
-    found = {
-        int(match[1]): path
-        for path in folder.glob("epoch_*")
-        if (match := _EPOCH_FOLDER.fullmatch(path.name)) and is_geowarp(path)
-    }
-    return found[max(found)] if found else None
-
-
-def stored_pairs(folder: Path) -> Ints | None:
-    """The pairs that a training began with, int64 (m, 2), so that it goes on with the very same."""
-    latest = latest_epoch(folder)
-    if latest is None:
-        return None
-    pairs: Ints = _state(latest)["pairs"].numpy()
-    return pairs
 
 
 def _train_epoch(
@@ -191,45 +173,18 @@ def _resume(
     latest: Path,
     network: GeoWarpNetwork,
     optimizer: torch.optim.Optimizer,
-    training: WarpTraining,
     device: torch.device,
 ) -> int:
     """Take everything from a checkpoint; returns the number of epochs that are done."""
-    before = read_plain_yaml(latest / TRAINING_FILE)
-    now = training.model_dump(mode="json")
-    changed = [key for key in now if key not in _FREE_KEYS and (before or {}).get(key) != now[key]]
-    if changed:
-        raise CheckpointError(
-            f"{latest}: was trained with other settings ({', '.join(changed)}); give them as they were, or "
-            "train under another name (--set name=...)"
-        )
     network.load_state_dict(load_geowarp(latest, device).state_dict())
     try:
-        optimizer.load_state_dict(_state(latest)["optimizer"])
+        optimizer.load_state_dict(read_state(latest)["optimizer"])
     except (ValueError, KeyError) as error:
         raise CheckpointError(f"{latest / STATE_FILE}: does not fit ({error}); delete the folder") from error
-    return len(_history(latest))
-
-
-def _history(folder: Path) -> list[dict[str, float]]:
-    try:
-        content = json.loads(read_small_text(folder / METRICS_FILE))
-        return [{name: float(losses[name]) for name in LOSSES} for losses in content["losses"]]
-    except (ValueError, KeyError, TypeError) as error:
-        raise CheckpointError(f"{folder / METRICS_FILE}: is damaged; delete {folder}") from error
-
-
-def _state(folder: Path) -> dict[str, Any]:
-    try:
-        state: dict[str, Any] = torch.load(folder / STATE_FILE, map_location="cpu", weights_only=True)
-    except Exception as error:
-        raise CheckpointError(
-            f"{folder / STATE_FILE}: is missing or damaged ({type(error).__name__}); delete {folder}"
-        ) from error
-    return state
+    return len(read_history(latest))
 
 
 def _delete_older(folder: Path, latest: Path) -> None:
     for path in folder.glob("epoch_*"):
-        if path != latest and _EPOCH_FOLDER.fullmatch(path.name):
+        if path != latest and EPOCH_FOLDER.fullmatch(path.name):
             shutil.rmtree(path, ignore_errors=True)
