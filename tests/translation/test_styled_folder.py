@@ -16,6 +16,7 @@ from vgsearch.data.index import index_folder
 from vgsearch.data.styled_index import StyledIndex, in_style
 from vgsearch.errors import ImageError, StorageError
 from vgsearch.translation import styled_folder
+from vgsearch.translation.origin import original_of
 from vgsearch.translation.styled_folder import write_styled_folder
 
 
@@ -39,6 +40,7 @@ def test_names_coordinates_and_pixels(styled: StyledIndex, tmp_path: Path) -> No
     for i, path in enumerate(index.paths):
         difference = (index.read(i).int() - styled.read(i).int()).abs()
         assert difference.float().mean() < (0.001 if path.endswith(".png") else 3)
+    assert original_of(tmp_path / "out") == styled.root.resolve()
     assert index.read(0).float().mean() < 0.6 * index_folder(styled.root).read(0).float().mean()
 
 

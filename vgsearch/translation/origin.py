@@ -1,16 +1,41 @@
-"""What a folder of changed photos was made of, as the record beside them says."""
+"""What a folder of changed photos was made of: the record beside them, and the way back."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
+import yaml
+
+from vgsearch import __version__
+from vgsearch.data.index import ImageIndex
 from vgsearch.errors import CheckpointError
 from vgsearch.models.plain_yaml import read_plain_yaml
 
 RECORD_NAME = "translation.yaml"
 
 _LONGEST_CHAIN = 16
+
+
+def write_record(folder: Path, index: ImageIndex, what_was_done: Mapping[str, Any]) -> None:
+    """Write `translation.yaml` into the folder of the changed photos.
+
+    Args:
+        folder: theirs.
+        index: the photos as they were.
+        what_was_done: to them, of plain values.
+    """
+    content = {
+        **what_was_done,
+        "photos": str(index.root),
+        "photos_hash": index.content_hash,
+        "num_photos": len(index),
+        "vgsearch": __version__,
+    }
+    text = yaml.safe_dump(content, sort_keys=False, allow_unicode=True)
+    (folder / RECORD_NAME).write_text(text, encoding="utf-8")
 
 
 def original_of(folder: Path) -> Path:

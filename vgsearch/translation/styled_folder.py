@@ -10,6 +10,7 @@ import torch
 from threadpoolctl import threadpool_limits
 
 from vgsearch.data.styled_index import StyledIndex
+from vgsearch.translation.origin import write_record
 from vgsearch.translation.photo_folder import photo_folder, require_new_folder, save_photo
 
 
@@ -19,7 +20,7 @@ def write_styled_folder(
     """Write every image of `index` below `out`; all of them, or nothing.
 
     Coordinates go along: those in names by the names, those of an `images.csv` by a copy of it. JPEG names
-    become JPEGs (quality 95, full colour resolution), PNG names PNGs.
+    become JPEGs (quality 95, full colour resolution), PNG names PNGs. `translation.yaml` says what was done.
 
     Args:
         index: the images in their styles.
@@ -46,6 +47,9 @@ def write_styled_folder(
                 # Leaving the pool would first write all the photos that still wait.
                 pool.shutdown(wait=False, cancel_futures=True)
                 raise
+        write_record(
+            temporary, index, {"method": "fda", "beta": index.beta, "styles": str(index.styles.root)}
+        )
 
 
 def _on_one_core() -> None:

@@ -3,21 +3,19 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Literal
 
-import yaml
 from torch import Tensor
 
-from vgsearch import __version__
 from vgsearch.data.index import ImageIndex
 from vgsearch.data.linked_folder import link
 from vgsearch.data.split_parts import SplitParts
 from vgsearch.models.atomic_folder import atomic_folder
 from vgsearch.translation.method import TranslationMethod
-from vgsearch.translation.origin import RECORD_NAME
+from vgsearch.translation.origin import write_record
 from vgsearch.translation.photo_batches import PhotoBatch, photo_batches
 from vgsearch.translation.photo_folder import JPEG_QUALITY, photo_folder, require_new_folder, save_photo
 from vgsearch.translation.photo_size import resized
@@ -56,7 +54,8 @@ def write_translated_folder(
     with photo_folder(index, out) as temporary:
         with photo_batches(index, method.size, batch_size=batch_size, threads=threads) as batches:
             _Writer(index, temporary, threads, progress).write_all(batches, method.translate)
-        (temporary / RECORD_NAME).write_text(_record(index, method), encoding="utf-8")
+        sizes = {"shorter_side_px": method.size.load_px or "own", "jpeg_quality": JPEG_QUALITY}
+        write_record(temporary, index, {**method.provenance, **sizes})
 
 
 def write_translated_split(
@@ -114,17 +113,3 @@ class _Writer:
         while len(waiting) > left:
             waiting.popleft().result()
             self._progress(1)
-
-
-def _record(index: ImageIndex, method: TranslationMethod) -> str:
-    """The text of `translation.yaml`."""
-    content: Mapping[str, Any] = {
-        **method.provenance,
-        "photos": str(index.root),
-        "photos_hash": index.content_hash,
-        "num_photos": len(index),
-        "shorter_side_px": method.size.load_px or "own",
-        "jpeg_quality": JPEG_QUALITY,
-        "vgsearch": __version__,
-    }
-    return yaml.safe_dump(dict(content), sort_keys=False, allow_unicode=True)
