@@ -7,6 +7,7 @@ from dataclasses import replace
 import pytest
 
 from tests.search.ledger_run import finish_trials, open_study
+from vgsearch.config.weight_files import RecordedWeights
 from vgsearch.data.index import index_folder
 from vgsearch.data.target_domain import RECORD_NAME, gather
 from vgsearch.errors import DataError
@@ -76,7 +77,9 @@ def test_one_of_several_target_domains_is_enough(load, target, tiny_city):
 
 def test_a_search_has_the_tags_of_the_model_it_starts_from(load, tmp_path):
     document, data = load("search.num_trials=1")
-    document = replace(document, inherited_tags={SELECTED_ON_TEST_TAG: "true", TRANSDUCTIVE_TAG: "true"})
+    tags = {SELECTED_ON_TEST_TAG: "true", TRANSDUCTIVE_TAG: "true"}
+    weights = {"models:/vgsearch-a/1": RecordedWeights(tmp_path / "a.safetensors", tags)}
+    document = replace(document, recorded_weights=weights)
     registry = MemoryRegistry()
     study = open_study(document, data, tmp_path, resume=False)
     try:
@@ -85,8 +88,8 @@ def test_a_search_has_the_tags_of_the_model_it_starts_from(load, tmp_path):
     finally:
         study.close()
     for record in (*registry.searches(), *registry.trials("quick")):
-        assert document.inherited_tags.items() <= record.tags.items()
+        assert tags.items() <= record.tags.items()
     (version,) = registry.versions("quick")
     assert version.selected_on_test
     assert version.transductive
-    assert version.inherited_tags == document.inherited_tags
+    assert version.inherited_tags == document.inherited_tags == tags

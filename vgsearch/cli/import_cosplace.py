@@ -178,7 +178,7 @@ def _say_outcome(
 def search_hint(version: ModelVersion, trial: TrialConfig) -> str:
     """How a search starts from an imported network: its keys with their values as YAML.
 
-    The weights are named by number, since a search is not resumed with other weights and an alias may move.
+    The weights are named by number: an alias may move before the search is written.
     """
     backbone = trial.resolved_backbone
     name = backbone.name

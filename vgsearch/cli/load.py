@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -18,6 +18,7 @@ def load_space(
     data_root: Path,
     *,
     home: Path | None = None,
+    kept: Mapping[str, RecordedWeights] | None = None,
     allow_missing: bool = False,
 ) -> SearchDocument:
     """Load a search space, with the checks that need timm and the registry.
@@ -27,6 +28,7 @@ def load_space(
         overrides: `--set`s.
         data_root: where relative folders and files start.
         home: names the store that `weights: models:/...` is looked up in; null leaves it unresolved.
+        kept: what such references were found to be before; taken as they are while their files exist.
         allow_missing: nothing need exist.
 
     Raises:
@@ -39,16 +41,18 @@ def load_space(
         overrides or (),
         data_root=None if allow_missing else data_root.resolve(),
         check_backbone=backbone_problem,
-        find_recorded=None if home is None else partial(_recorded_weights, home.resolve()),
+        find_recorded=None if home is None else partial(_recorded_weights, home.resolve(), kept or {}),
     )
 
 
-def _recorded_weights(home: Path, reference: str) -> RecordedWeights:
+def _recorded_weights(home: Path, kept: Mapping[str, RecordedWeights], reference: str) -> RecordedWeights:
     """The weights of a recorded model, with the tags that are inherited from it.
 
     Raises:
         RegistryError: it is not recorded.
     """
+    if reference in kept and kept[reference].file.is_file():
+        return kept[reference]
     from vgsearch.cli.store import open_registry
     from vgsearch.ensembling.ensemble_pot import find_recorded
     from vgsearch.models.checkpoint import MODEL_FILE

@@ -50,12 +50,14 @@ def tune(
     from vgsearch.cli.preflight import check_data, fetch_weights
     from vgsearch.cli.present import print_outcome, unless_default, watching
     from vgsearch.registry.mlflow_spool import open_spooled
+    from vgsearch.search.kept_weights import kept_weights
     from vgsearch.search.plan import with_planned_trials
 
     console = Console()
     shown_home, shown_root = unless_default(home, data_root)
     home = home.resolve()
-    document = load_space(file, overrides, data_root, home=home)
+    kept = kept_weights(home, load_space(file, overrides, data_root).name) if resume else {}
+    document = load_space(file, overrides, data_root, home=home, kept=kept)
     trials_in_file = document.search.num_trials
     document = with_planned_trials(document, home, trials, resume=resume)
     if document.data.demo_city is not None:

@@ -58,7 +58,7 @@ class SearchDocument:
 
     `examples` are decided trials that together hold every option and both ends of every range. `start_with`
     are the configurations to try first, each as the parameters that it fixes, by their names in `space`.
-    `inherited_tags` come with the recorded models whose weights some trial may start from.
+    `recorded_weights` are what each reference to a recorded model was found to be.
     """
 
     name: str
@@ -73,7 +73,12 @@ class SearchDocument:
     places: Mapping[tuple[str, ...], str]
     examples: tuple[TrialConfig, ...]
     start_with: tuple[Mapping[str, Scalar], ...] = ()
-    inherited_tags: Mapping[str, str] = field(default_factory=dict)
+    recorded_weights: Mapping[str, RecordedWeights] = field(default_factory=dict)
+
+    @property
+    def inherited_tags(self) -> dict[str, str]:
+        """Tags that come with the recorded models whose weights some trial may start from."""
+        return {key: value for each in self.recorded_weights.values() for key, value in each.tags.items()}
 
     def decide(self, suggest: Suggest) -> TrialConfig:
         """One trial, each searched value decided by `suggest(name, distribution)`.
@@ -159,9 +164,9 @@ def load_document(
         root, found = apply_override(root, override, source, SearchFile)
         problems += found
     root = _with_empty_sections(root)
-    inherited_tags: dict[str, str] = {}
+    recorded_weights: dict[str, RecordedWeights] = {}
     if data_root is not None:
-        root, found, inherited_tags = with_absolute_weights(root, data_root, find_recorded)
+        root, found, recorded_weights = with_absolute_weights(root, data_root, find_recorded)
         problems += found
     problems += _searched_outside_trial(root)
 
@@ -200,7 +205,7 @@ def load_document(
         places={keys: str(find(root, keys).place) for keys in folder_by_key(file.data)},
         examples=tuple({example.trial.model_dump_json(): example.trial for example in files}.values()),
         start_with=start_with,
-        inherited_tags=inherited_tags,
+        recorded_weights=recorded_weights,
     )
 
 

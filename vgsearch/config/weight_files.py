@@ -42,7 +42,7 @@ class RecordedWeights:
 
 def with_absolute_weights(
     root: Node, data_root: Path, find_recorded: Callable[[str], RecordedWeights] | None = None
-) -> tuple[Node, list[Problem], dict[str, str]]:
+) -> tuple[Node, list[Problem], dict[str, RecordedWeights]]:
     """`root` with every weights file absolute, in every option of every choice and in `search.start_with`.
 
     Args:
@@ -52,10 +52,10 @@ def with_absolute_weights(
             they are.
 
     Returns:
-        the tree, what is wrong with references, and the tags that come with the recorded models.
+        the tree, what is wrong with references, and what each other reference was found to be.
     """
     problems: list[Problem] = []
-    tags: dict[str, str] = {}
+    found: dict[str, RecordedWeights] = {}
 
     def absolute(leaf: Node, keys: tuple[str, ...]) -> Node:
         weights = leaf.content
@@ -65,12 +65,12 @@ def with_absolute_weights(
             if find_recorded is None:
                 return leaf
             try:
-                recorded = find_recorded(weights)
+                if weights not in found:
+                    found[weights] = find_recorded(weights)
             except VgsearchError as error:
                 problems.append(Problem(leaf.place, keys, str(error)))
                 return leaf
-            tags.update(recorded.tags)
-            return replace(leaf, content=str(recorded.file))
+            return replace(leaf, content=str(found[weights].file))
         if not _is_file_name(weights):
             return leaf
         path = os.path.abspath(data_root / os.path.expanduser(weights))
@@ -90,7 +90,7 @@ def with_absolute_weights(
 
     for keys in _WEIGHT_KEYS:
         root = _changed(root, keys, partial(absolute, keys=keys))
-    return _changed(root, _START_WITH, absolute_entries), problems, tags
+    return _changed(root, _START_WITH, absolute_entries), problems, found
 
 
 def is_recorded(weights: str) -> bool:

@@ -11,8 +11,17 @@ from vgsearch.config.document import SearchDocument
 from vgsearch.config.search import DataConfig
 from vgsearch.errors import SearchError
 from vgsearch.search.constraints import check_repeatable
+from vgsearch.search.kept_weights import to_attribute
 from vgsearch.search.ledger import EXTENDABLE
-from vgsearch.search.study import DETERMINISTIC, FILE_TRIALS, NUM_TRIALS, WALL_S, WARM_START, Study
+from vgsearch.search.study import (
+    DETERMINISTIC,
+    FILE_TRIALS,
+    NUM_TRIALS,
+    RECORDED_WEIGHTS,
+    WALL_S,
+    WARM_START,
+    Study,
+)
 from vgsearch.search.warm_start import WarmStart, read_warm_start
 
 
@@ -73,6 +82,7 @@ def _create(
         DETERMINISTIC: deterministic,
         WALL_S: 0,
         WARM_START: None if warm is None else warm.to_attribute(),
+        RECORDED_WEIGHTS: to_attribute(document.recorded_weights),
     }
     return Study.create(home, document.name, identity, settings)
 

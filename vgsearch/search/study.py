@@ -30,6 +30,7 @@ ENDED = "vgsearch.ended"
 WALL_S = "vgsearch.wall_s"
 DETERMINISTIC = "vgsearch.deterministic"
 WARM_START = "vgsearch.warm_start"
+RECORDED_WEIGHTS = "vgsearch.recorded_weights"
 PROVENANCE = "vgsearch.provenance"
 _TOKEN = "vgsearch.token"
 
