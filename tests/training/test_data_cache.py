@@ -52,10 +52,10 @@ def test_target_only_where_it_is_used(
 
 def test_several_target_domains_are_one_index(two_domains: TrialSpec) -> None:
     data = load_trial_data(two_domains.data, two_domains.trial)
-    assert data.target_sizes == (32, 5)
+    assert data.target_sizes == (5, 32)  # in the order of their names
     assert data.target is not None
     folders = [data.target.absolute(i).parent.name for i in range(len(data.target))]
-    assert folders == ["night"] * 32 + ["dusk"] * 5
+    assert folders == ["dusk"] * 5 + ["night"] * 32
 
 
 def test_a_group_smaller_than_a_batch_is_found_before_its_turn(tiny_spec: TrialSpec) -> None:
