@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import re
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import yaml
@@ -12,7 +13,9 @@ from PIL import Image
 
 from tests.cli.test_bad_input import assert_refused
 from tests.translation.oracle import write_author_files
+from vgsearch.cli.sealed_tests import Seal
 from vgsearch.data.index import index_folder
+from vgsearch.data.retrieval_set import load_retrieval_set
 from vgsearch.models.checkpoint import read_spec
 from vgsearch.registry.kept_tests import kept_tests
 from vgsearch.retrieval.recall import RetrievalResult
@@ -69,6 +72,16 @@ def test_a_translated_test_is_counted_as_that_test_and_never_kept_as_it(
     assert "scored" in run.out
     stamps = [RetrievalResult.from_npz(npz).stamp for _, npz in kept_tests(registry, version, scoring.model)]
     assert scoring.stamp not in stamps
+
+
+def test_a_translated_split_that_is_a_test_of_its_own_is_counted_as_itself(vgsearch, tiny_city, tmp_path):
+    split = tiny_city / "val_night"
+    options = ["--part", "queries", "--method", "brighten", "--like", split / "database"]
+    assert vgsearch("translate", "photos", split, "bright", *options).code == 0
+    tests = {"night": str(split), "bright": str(tmp_path / "bright")}
+    model = SimpleNamespace(spec=SimpleNamespace(data=SimpleNamespace(tests=tests)))
+    seal = Seal(model, tmp_path)
+    assert [seal.test_of(load_retrieval_set(Path(folder), 25)) for folder in tests.values()] == list(tests)
 
 
 def test_help_names_both_commands(vgsearch):

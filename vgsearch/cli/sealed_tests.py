@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from functools import cached_property
 from pathlib import Path
@@ -59,12 +59,16 @@ class Seal:
 
         Translated or styled photos of a test are still that test's places.
         """
-        asked = [original_of(part.root) for part in (retrieval_set.database, retrieval_set.queries)]
+        return self._test_by(Path.resolve, retrieval_set) or self._test_by(original_of, retrieval_set)
+
+    def _test_by(self, identity: Callable[[Path], Path], retrieval_set: RetrievalSet) -> str | None:
+        """The test whose two folders are those of a set, under some idea of which folders are the same."""
+        asked = [identity(part.root) for part in (retrieval_set.database, retrieval_set.queries)]
         for name, split in self._model.spec.data.tests.items():
             # A test that is not on this machine is not what was loaded from it.
             with suppress(DataError):
                 parts = find_parts(Path(split))
-                if [original_of(parts.database), original_of(parts.queries)] == asked:
+                if [identity(parts.database), identity(parts.queries)] == asked:
                     return name
         return None
 
@@ -105,18 +109,15 @@ class Seal:
         return self._said(looks_in_words(looks))
 
     def keep(self, retrieval_set: RetrievalSet, result: RetrievalResult) -> None:
-        """Keep a test's result with the run of the model, if it is a recorded one, for `vgsearch report`."""
-        test = self.test_of(retrieval_set)
+        """Keep a test's result with the run of the model, if it is a recorded one, for `vgsearch report`.
+
+        The result of a translation is none of the test as it is, and not kept.
+        """
+        test = self._test_by(Path.resolve, retrieval_set)
         version = None if test is None or self._problem else self._version()
-        if test is not None and version is not None and self._is_itself(test, retrieval_set):
+        if test is not None and version is not None:
             content = result.to_npz_bytes()
             keep_test(self._registry, version, self.key, test, stamp=result.stamp, content=content)
-
-    def _is_itself(self, test: str, retrieval_set: RetrievalSet) -> bool:
-        """Whether a set is a test as it is, and no translation of it."""
-        parts = find_parts(Path(self._model.spec.data.tests[test]))
-        roots = [part.root.resolve() for part in (retrieval_set.database, retrieval_set.queries)]
-        return [parts.database.resolve(), parts.queries.resolve()] == roots
 
     def so_far(self, test: str) -> str:
         """Say how often a test was scored, without counting."""

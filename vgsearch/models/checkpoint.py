@@ -10,7 +10,6 @@ from typing import Any
 
 import torch
 import yaml
-from pydantic import ValidationError
 from safetensors import SafetensorError
 
 from vgsearch.config.search import TrialSpec
@@ -23,7 +22,7 @@ from vgsearch.models.architecture import (
 )
 from vgsearch.models.atomic_folder import atomic_folder, storage_error
 from vgsearch.models.network import DescriptorNetwork, build_network
-from vgsearch.models.plain_yaml import read_plain_yaml, read_small_text
+from vgsearch.models.plain_yaml import read_plain_model, read_small_text
 from vgsearch.models.stored_tensors import read_tensors, require_same_tensors, write_tensors
 
 MODEL_FILE = "model.safetensors"
@@ -126,17 +125,7 @@ def read_spec(folder: Path) -> TrialSpec:
     Raises:
         CheckpointError: `trial.yaml` is missing, is no YAML, or breaks the schema.
     """
-    path = folder / SPEC_FILE
-    content = read_plain_yaml(path)
-    try:
-        return TrialSpec.model_validate(content)
-    except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"])
-        raise CheckpointError(
-            f"{path}: {where}: {first['msg']} ({error.error_count()} problems); was it written by another "
-            "version of vgsearch?"
-        ) from error
+    return read_plain_model(folder / SPEC_FILE, TrialSpec)
 
 
 def read_metrics(folder: Path) -> dict[str, Metric]:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import yaml
+from pydantic import BaseModel, ValidationError
 
 from vgsearch.errors import CheckpointError
+
+Schema = TypeVar("Schema", bound=BaseModel)
 
 MAX_BYTES = 4 * 2**20
 MAX_DEPTH = 40
@@ -25,6 +28,24 @@ def read_plain_yaml(path: Path) -> Any:
     except (yaml.YAMLError, ValueError, RecursionError) as error:
         raise CheckpointError(
             f"{path}: is damaged ({type(error).__name__}); use another checkpoint"
+        ) from error
+
+
+def read_plain_model(path: Path, schema: type[Schema]) -> Schema:
+    """Read a file that a schema describes.
+
+    Raises:
+        CheckpointError: The file is missing, is no YAML, or breaks the schema.
+    """
+    content = read_plain_yaml(path)
+    try:
+        return schema.model_validate(content)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"])
+        raise CheckpointError(
+            f"{path}: {where}: {first['msg']} ({error.error_count()} problems); was it written by another "
+            "version of vgsearch?"
         ) from error
 
 

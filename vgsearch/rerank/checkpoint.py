@@ -10,14 +10,13 @@ from typing import Any
 
 import torch
 import yaml
-from pydantic import ValidationError
 from safetensors import SafetensorError
 
 from vgsearch.config.geowarp import GeoWarpConfig
 from vgsearch.errors import CheckpointError
 from vgsearch.models.atomic_folder import atomic_folder, storage_error
 from vgsearch.models.file_hash import file_sha256
-from vgsearch.models.plain_yaml import read_plain_yaml, read_small_text
+from vgsearch.models.plain_yaml import read_plain_model, read_small_text
 from vgsearch.models.stored_tensors import read_tensors, require_same_tensors, write_tensors
 from vgsearch.rerank.network import GeoWarpNetwork, build_geowarp
 
@@ -73,17 +72,7 @@ def read_geowarp_config(folder: Path) -> GeoWarpConfig:
     Raises:
         CheckpointError: `geowarp.yaml` is missing, is no YAML, or breaks the schema.
     """
-    path = folder / GEOWARP_CONFIG_FILE
-    content = read_plain_yaml(path)
-    try:
-        return GeoWarpConfig.model_validate(content)
-    except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"])
-        raise CheckpointError(
-            f"{path}: {where}: {first['msg']} ({error.error_count()} problems); was it written by another "
-            "version of vgsearch?"
-        ) from error
+    return read_plain_model(folder / GEOWARP_CONFIG_FILE, GeoWarpConfig)
 
 
 def read_geowarp_lineage(folder: Path) -> dict[str, Any]:
