@@ -12,7 +12,6 @@ machine can only slow one down.
 from __future__ import annotations
 
 import argparse
-import copy
 import tempfile
 import time
 from collections.abc import Callable
@@ -22,22 +21,22 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 import torchvision.transforms.functional as TF
+from extraction import IMAGENET_MEAN, IMAGENET_STD, PlainNetwork
 from numpy.typing import NDArray
 from PIL import Image
-from torch import Tensor, nn
+from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from vgsearch.config.query_method import MULTI_ROW, ONE_ROW, QueryMethod
 from vgsearch.config.search import EvalConfig
 from vgsearch.config.trial import TrialConfig
 from vgsearch.data.index import ImageIndex, index_folder
-from vgsearch.models.network import DescriptorNetwork, build_network
+from vgsearch.models.network import build_network
 from vgsearch.models.precision import Precision, pick_device, resolve_precision
 from vgsearch.retrieval.extraction import extract_descriptors
 from vgsearch.retrieval.query_methods import query_config
 
 QUERY_SIZES = ((512, 512), (480, 640), (640, 480), (600, 800))
-IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 Extract = Callable[[], NDArray[np.float32]]
 
 
@@ -62,20 +61,6 @@ class PlainQueries(Dataset[Tensor]):
         side_px = min(self.target)
         photo = TF.resize(photo, side_px, antialias=True)
         return photo[None] if self.method == "single_query" else torch.stack(TF.five_crop(photo, side_px))
-
-
-class PlainNetwork(nn.Module):
-    """The same layers and weights in NCHW, fed with pictures that are normalised already."""
-
-    def __init__(self, network: DescriptorNetwork) -> None:
-        super().__init__()
-        network = copy.deepcopy(network).to(memory_format=torch.contiguous_format)
-        self.backbone, self.pooling, self.linear = network.backbone, network.pooling, network.linear
-
-    def forward(self, images: Tensor) -> Tensor:
-        """Describe float32 (b, 3, h, w), normalised, as float32 (b, d) of norm 1."""
-        pooled = self.pooling(F.normalize(self.backbone(images), dim=1))
-        return F.normalize(self.linear(pooled), dim=1)
 
 
 def describe_plainly(
