@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from pydantic import Field, model_validator
+from typing import Any, Literal
+
+from pydantic import Field, SerializerFunctionWrapHandler, model_serializer, model_validator
 
 from vgsearch.config.strict import Strict
 
@@ -18,11 +20,13 @@ class GeoWarpConfig(Strict):
 
     `encoder` is one of theirs (torchvision's `alexnet` and `vgg16` before the last ReLU and pooling, its
     `resnet50` up to conv4), or `timm/NAME` for any timm backbone. Of that, `level` picks the map: null is its
-    last one, -2 the last but one, and so on.
+    last one, -2 the last but one, and so on. `pooling` is what the retrieval baseline puts on the encoder; it
+    tells encoders apart, as theirs were trained with it, and re-ranking itself has no pooling.
     """
 
     encoder: str = Field("resnet50", min_length=1)
     level: int | None = Field(None, ge=-8, le=-1)
+    pooling: Literal["gem", "netvlad"] = "gem"
     kernel_sizes: tuple[int, ...] = Field((7, 5, 5, 5, 5, 5), min_length=1)
     channels: tuple[int, ...] = Field((128, 128, 64, 64, 64, 64), min_length=1)
     padding: int = Field(1, ge=0, le=15, description="zeros around the map before each convolution")
@@ -47,6 +51,12 @@ class GeoWarpConfig(Strict):
                 f"map of {GRID} x {GRID}; use smaller ones"
             )
         return self
+
+    @model_serializer(mode="wrap")
+    def _without_gem(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """The usual pooling leaves no trace: files and identities from before it was a key stay the same."""
+        dumped: dict[str, Any] = handler(self)
+        return {key: value for key, value in dumped.items() if (key, value) != ("pooling", "gem")}
 
     @property
     def last_side(self) -> int:
