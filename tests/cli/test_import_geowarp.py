@@ -17,7 +17,8 @@ def files(tmp_path):
 def test_it_is_kept_under_a_name(vgsearch, files, tmp_path):
     run = vgsearch("import", "geowarp", "hr.pth", "--encoder", "alexnet", "--encoder-weights", "fe.pth")
     assert run.code == 0, run.err
-    assert "the pooling of its baseline (pool.1.p) is left out" in run.out
+    assert "the baseline's pooling (gem) is kept too" in run.out
+    assert "--model geowarp:alexnet-hr" in run.out
     assert "--rerank geowarp:alexnet-hr" in run.out
     network = load_geowarp(tmp_path / "runs" / "rerankers" / "alexnet-hr")
     assert network.config.resize_px is None
@@ -50,3 +51,19 @@ def test_what_cannot_be_is_one_line(vgsearch, files):
     assert_refused(vgsearch(*wrong), "alexnett", "alexnet")
     named = (*begin, "hr.pth", "--encoder", "alexnet", "--encoder-weights", "fe.pth", "--name", "../up")
     assert_refused(vgsearch(*named), "--name", "../up")
+
+
+def test_the_baselines_pooling_is_recorded_and_stays(vgsearch, files, tmp_path):
+    torch.save(authors_extractor("alexnet", "netvlad").state_dict(), tmp_path / "vlad.pth")
+    begin = ("import", "geowarp", "hr.pth", "--encoder", "alexnet", "--name", "v", "--encoder-weights")
+    assert_refused(vgsearch(*begin, "vlad.pth", "--pooling", "gem"), "vlad.pth", "netvlad", "--pooling")
+    run = vgsearch(*begin, "vlad.pth")
+    assert run.code == 0, run.err
+    kept = tmp_path / "runs" / "rerankers" / "v"
+    assert "pooling: netvlad" in (kept / "geowarp.yaml").read_text()
+    before = (kept / "pooling.safetensors").read_bytes()
+    assert vgsearch(*begin, "vlad.pth", "--pooling", "netvlad").code == 0
+    tensors = torch.load(tmp_path / "vlad.pth")
+    torch.save(tensors | {"pool.centroids": tensors["pool.centroids"] + 1}, tmp_path / "vlad.pth")
+    assert_refused(vgsearch(*begin, "vlad.pth"), "holds another network", "--name")
+    assert (kept / "pooling.safetensors").read_bytes() == before

@@ -4,8 +4,11 @@ import json
 import shutil
 
 import pytest
+import torch
 
 from tests.cli.test_import import assert_refused
+from tests.rerank.foreign import authors_extractor
+from vgsearch.models.netvlad import NetVLAD
 from vgsearch.registry.mlflow_registry import MlflowRegistry
 from vgsearch.rerank.checkpoint import geowarp_identity, load_geowarp, save_geowarp
 
@@ -94,3 +97,61 @@ def test_no_pairs_are_said(vgsearch, file):
     near = ("--set", "data.query_fraction=0.5", "--set", "data.cell_m=20")
     none = vgsearch("warp", "train", file, *near, "--set", "pairs.max_squared_distance=1e-9")
     assert_refused(none, "pairs.max_squared_distance")
+
+
+@pytest.mark.slow
+def test_pairs_are_found_by_netvlad_or_a_kept_baseline(vgsearch, file, tmp_path):
+    near = ("--set", "data.query_fraction=0.5", "--set", "data.cell_m=20")
+    netvlad = ("--set", "network.pooling=netvlad")
+    run = vgsearch("warp", "train", file, *near, *netvlad)
+    assert run.code == 0, run.err
+    assert "64 clusters of " in run.out
+    folder = tmp_path / "runs" / "rerankers" / "small"
+    assert json.loads((folder / "lineage.json").read_text())["pairs_by"].endswith(" + NetVLAD")
+    assert load_geowarp(folder).config.pooling == "netvlad"
+    more = vgsearch("warp", "train", file, *near, *netvlad, "--set", "epochs=2")
+    assert more.code == 0, more.err
+    assert "clusters of" not in more.out
+
+    again = vgsearch("warp", "train", file, *near, *netvlad, "--set", "name=again", "--set", "epochs=2")
+    assert again.code == 0, again.err
+    assert geowarp_identity(folder.with_name("again")) == geowarp_identity(folder)
+
+    by_kept = ("--set", "name=kept", "--model")
+    assert_refused(
+        vgsearch("warp", "train", file, *near, *by_kept, "geowarp:no"), "--model: no is no GeoWarp"
+    )
+    assert_refused(vgsearch("warp", "train", file, *near, *by_kept, "geowarp:small"), "keep its clusters")
+    kept = load_geowarp(folder)
+    channels = kept.encoder.channels
+    torch.manual_seed(0)
+    pooling = NetVLAD(torch.rand(4, channels), torch.randn(4, channels))
+    save_geowarp(folder.with_name("theirs"), kept, {"kind": "imported"}, pooling=pooling)
+    run = vgsearch("warp", "train", file, *near, *by_kept, "geowarp:theirs")
+    assert run.code == 0, run.err
+    lineage = json.loads((folder.with_name("kept") / "lineage.json").read_text())
+    assert lineage["pairs_by"] == "geowarp:theirs"
+
+
+@pytest.mark.slow
+def test_a_baselines_own_clusters_find_the_pairs(vgsearch, file, tmp_path):
+    torch.save(authors_extractor("alexnet", "netvlad").state_dict(), tmp_path / "vlad.pth")
+    network = "network={encoder: alexnet, pooling: netvlad, kernel_sizes: [7, 5], channels: [8, 8]}"
+    theirs = ("--set", network, "--set", "encoder_weights=vlad.pth", "--set", "height_px=64")
+    near = ("--set", "width_px=64", "--set", "data.query_fraction=0.5", "--set", "data.cell_m=20")
+    gem = vgsearch("warp", "train", file, *theirs, *near, "--set", "network.pooling=gem")
+    assert_refused(gem, "network.pooling", "vlad.pth", "netvlad")
+    run = vgsearch("warp", "train", file, *theirs, *near)
+    assert run.code == 0, run.err
+    assert "clusters of" not in run.out
+    assert "pairs of query and positive" in run.out
+
+
+@pytest.mark.slow
+def test_photos_that_make_no_clusters_are_said(vgsearch, file, own_city):
+    for photo in sorted((own_city / "train").rglob("*.jpg"))[3:]:
+        photo.unlink()
+    alone = ("--set", "height_px=32", "--set", "width_px=32", "--set", "data.cell_m=1000")
+    every = ("--set", "data.heading_deg=360", "--set", "data.query_fraction=0.5")
+    run = vgsearch("warp", "train", file, *alone, *every, "--set", "network.pooling=netvlad")
+    assert_refused(run, "make no clusters", "network.pooling")

@@ -4,7 +4,9 @@ import pytest
 import torch
 
 from tests.rerank.foreign import AuthorsRegression, authors_extractor
-from vgsearch.errors import WeightsError
+from vgsearch.errors import ConfigError, WeightsError
+from vgsearch.models.netvlad import NetVLAD
+from vgsearch.models.pooling import GeM
 from vgsearch.rerank.authors_import import import_geowarp
 
 REGRESSION = AuthorsRegression().state_dict()
@@ -19,10 +21,13 @@ def test_a_whole_network_needs_no_second_file(tmp_path, extractor):
     whole = {f"module.features_extractor.{key}": value for key, value in extractor.items()}
     whole |= {f"module.homography_regression.{key}": value for key, value in REGRESSION.items()}
     torch.save(whole, tmp_path / "whole.pth")
-    said = []
-    network = import_geowarp(tmp_path / "whole.pth", "alexnet", say=said.append)
-    assert "pool.centroids" in said[0]
-    torch.testing.assert_close(network.encoder.trunk.state_dict()["0.weight"], extractor["encoder.0.weight"])
+    imported = import_geowarp(tmp_path / "whole.pth", "alexnet")
+    torch.testing.assert_close(
+        imported.network.encoder.trunk.state_dict()["0.weight"], extractor["encoder.0.weight"]
+    )
+    assert imported.network.config.pooling == "netvlad"
+    assert isinstance(imported.pooling, NetVLAD)
+    torch.testing.assert_close(imported.pooling.centroids.data, extractor["pool.centroids"])
     with pytest.raises(WeightsError, match="its own encoder"):
         import_geowarp(tmp_path / "whole.pth", "alexnet", encoder_weights="imagenet")
 
@@ -39,7 +44,7 @@ def test_other_kernels_are_read_from_the_shapes(tmp_path):
         "linear.bias": torch.rand(16),
     }
     torch.save(small, tmp_path / "small.pth")
-    network = import_geowarp(tmp_path / "small.pth", "alexnet", encoder_weights="none")
+    network = import_geowarp(tmp_path / "small.pth", "alexnet", encoder_weights="none").network
     assert network.config.kernel_sizes == (15,)
     assert network.config.channels == (4,)
 
@@ -69,3 +74,56 @@ def test_an_encoder_of_another_kind_is_refused(tmp_path, extractor):
     torch.save(extractor, tmp_path / "fe.pth")
     with pytest.raises(WeightsError, match="fe.pth does not fit"):
         import_geowarp(tmp_path / "hr.pth", "vgg16", encoder_weights=str(tmp_path / "fe.pth"))
+
+
+@pytest.mark.parametrize(
+    ("held", "asked", "recorded", "kept"),
+    [
+        ("gem", None, "gem", GeM),
+        ("gem", "gem", "gem", GeM),
+        ("netvlad", None, "netvlad", NetVLAD),
+        ("netvlad", "netvlad", "netvlad", NetVLAD),
+        (None, None, "gem", type(None)),
+        (None, "netvlad", "netvlad", type(None)),
+    ],
+)
+def test_the_pooling_is_the_files_or_the_users(tmp_path, held, asked, recorded, kept):
+    tensors = authors_extractor("alexnet", held or "gem").state_dict()
+    if held is None:
+        del tensors["pool.1.p"]
+    torch.save(REGRESSION, tmp_path / "hr.pth")
+    torch.save(tensors, tmp_path / "fe.pth")
+    imported = import_geowarp(
+        tmp_path / "hr.pth", "alexnet", encoder_weights=str(tmp_path / "fe.pth"), pooling=asked
+    )
+    assert imported.network.config.pooling == recorded
+    assert isinstance(imported.pooling, kept)
+
+
+@pytest.mark.parametrize(("held", "asked"), [("gem", "netvlad"), ("netvlad", "gem")])
+def test_a_flag_that_contradicts_the_file_is_refused(tmp_path, held, asked):
+    torch.save(REGRESSION, tmp_path / "hr.pth")
+    torch.save(authors_extractor("alexnet", held).state_dict(), tmp_path / "fe.pth")
+    weights = str(tmp_path / "fe.pth")
+    with pytest.raises(ConfigError, match=f"--pooling: {asked} .*fe.pth holds a baseline with {held}"):
+        import_geowarp(tmp_path / "hr.pth", "alexnet", encoder_weights=weights, pooling=asked)
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"pool.centroids": None}, "NetVLAD"),
+        ({"pool.1.p": torch.ones(1)}, "NetVLAD"),
+        ({"pool.conv.bias": torch.ones(64)}, "NetVLAD"),
+        ({"pool.centroids": torch.zeros(32, 256)}, "pool.conv.weight: (64, 256, 1, 1) instead of (32, 256"),
+        ({"pool.centroids": torch.zeros(64, 128)}, "pool.centroids: (64, 128) instead of (64, 256)"),
+        ({"pool.centroids": torch.tensor(1.0)}, "pool.centroids: () instead of (64, 256)"),
+    ],
+)
+def test_a_pooling_that_is_none_is_refused(tmp_path, extractor, change, words):
+    tensors = {**extractor, **change}
+    torch.save(REGRESSION, tmp_path / "hr.pth")
+    torch.save({k: v for k, v in tensors.items() if v is not None}, tmp_path / "fe.pth")
+    with pytest.raises(WeightsError) as refused:
+        import_geowarp(tmp_path / "hr.pth", "alexnet", encoder_weights=str(tmp_path / "fe.pth"))
+    assert words in str(refused.value)

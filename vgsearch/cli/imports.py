@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 from rich.console import Console
@@ -77,6 +77,13 @@ def geowarp(
             "name. Left out where FILE holds the whole network.",
         ),
     ] = None,
+    pooling: Annotated[
+        Literal["gem", "netvlad"] | None,
+        typer.Option(
+            "--pooling",
+            help="What pools in the baseline; default what its file holds, and gem where that holds none.",
+        ),
+    ] = None,
     resize_px: Annotated[
         int | None,
         typer.Option(min=16, help="Shorter side of photos that are re-ranked; default their own size."),
@@ -97,6 +104,7 @@ def geowarp(
         encoder,
         Console(),
         encoder_weights=encoder_weights,
+        pooling=pooling,
         resize_px=resize_px,
         name=name,
         home=home.resolve(),

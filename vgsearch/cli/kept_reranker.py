@@ -7,6 +7,7 @@ from pathlib import Path
 
 from vgsearch.config.warp_training import WarpTraining
 from vgsearch.errors import StorageError
+from vgsearch.rerank.baseline import BaselinePooling
 from vgsearch.rerank.checkpoint import geowarp_identity, holds_geowarp, is_geowarp, read_geowarp_lineage
 from vgsearch.rerank.continuing import differences
 from vgsearch.rerank.network import GeoWarpNetwork
@@ -14,8 +15,8 @@ from vgsearch.rerank.network import GeoWarpNetwork
 TRAINED = "trained"
 
 
-def require_free_to_import(folder: Path, network: GeoWarpNetwork) -> None:
-    """Refuse a folder that holds anything but this very network.
+def require_free_to_import(folder: Path, network: GeoWarpNetwork, pooling: BaselinePooling | None) -> None:
+    """Refuse a folder that holds anything but this very network with this pooling.
 
     Raises:
         StorageError: It does.
@@ -23,7 +24,7 @@ def require_free_to_import(folder: Path, network: GeoWarpNetwork) -> None:
     """
     advice = "give this one another name with --name"
     _require_checkpoint(folder, advice)
-    if folder.exists() and not holds_geowarp(folder, network):
+    if folder.exists() and not holds_geowarp(folder, network, pooling):
         raise StorageError(f"{folder} holds another network ({geowarp_identity(folder)}): {advice}")
 
 

@@ -25,8 +25,18 @@ def reranker_folder(name: str, home: Path) -> Path:
     return home / RERANKERS_FOLDER / name
 
 
-def find_reranker(text: str, home: Path) -> Path:
+def names_reranker(text: str) -> bool:
+    """Whether a user means one of them, and not a model of another kind."""
+    return text.startswith(f"{_KIND}:")
+
+
+def find_reranker(text: str, home: Path, *, option: str = "--rerank") -> Path:
     """The checkpoint that `--rerank geowarp:CHECKPOINT` means: a folder, or a name below `home`.
+
+    Args:
+        text: What the user wrote.
+        home: Absolute.
+        option: Where it was written.
 
     Raises:
         ConfigError: The text does not begin with `geowarp:`.
@@ -36,13 +46,13 @@ def find_reranker(text: str, home: Path) -> Path:
 
     kind, _, name = text.partition(":")
     if kind != _KIND or not name:
-        raise ConfigError([f"--rerank: takes geowarp:CHECKPOINT, got {text!r}"])
+        raise ConfigError([f"{option}: takes geowarp:CHECKPOINT, got {text!r}"])
     for folder in (Path(name).expanduser(), home / RERANKERS_FOLDER / name):
         if is_geowarp(folder):
             return folder
     kept = sorted(path.name for path in (home / RERANKERS_FOLDER).glob("*") if is_geowarp(path))
     there = f"there is {', '.join(kept)}" if kept else "there is none; vgsearch import geowarp makes one"
     raise CheckpointError(
-        f"--rerank: {name} is no GeoWarp checkpoint, neither as a folder nor in {home / RERANKERS_FOLDER} "
+        f"{option}: {name} is no GeoWarp checkpoint, neither as a folder nor in {home / RERANKERS_FOLDER} "
         f"({there})"
     )

@@ -11,11 +11,11 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from rich.console import Console
-from torch import nn
 
 from vgsearch.cli.demo import build_city
 from vgsearch.cli.kept_reranker import TRAINED, require_free_to_train
-from vgsearch.cli.named_model import extraction_bar, named_model
+from vgsearch.cli.named_model import extraction_bar
+from vgsearch.cli.pair_describer import pair_describer, pairs_by
 from vgsearch.cli.rerankers import reranker_folder
 from vgsearch.cli.store import open_registry
 from vgsearch.config.search import EvalConfig
@@ -32,7 +32,6 @@ from vgsearch.models.precision import (
     resolve_precision,
 )
 from vgsearch.registry.warp_runs import WarpRun
-from vgsearch.rerank.baseline import PooledEncoder
 from vgsearch.rerank.checkpoint import geowarp_identity, load_geowarp, save_geowarp
 from vgsearch.rerank.continuing import require_same_training, stored_pairs
 from vgsearch.rerank.network import GeoWarpNetwork, build_geowarp
@@ -81,7 +80,7 @@ def run_warp_training(
     network = build_geowarp(training.network, encoder_weights=training.encoder_weights, seed=training.seed)
     network = network.to(device)
     folder = home / WARPS_FOLDER / training.name
-    lineage = _lineage(training, photos, model, network)
+    lineage = _lineage(training, photos, model)
     require_same_training(folder, training, lineage)
     require_free_to_train(kept, training, lineage)
     split = split_threads(None, device)
@@ -143,9 +142,17 @@ def _find_pairs(
         query_fraction=data.query_fraction,
         seed=training.seed,
     )
-    describer: nn.Module = PooledEncoder(network).to(device)
-    if model is not None:
-        describer = named_model(model, home).network
+    describer = pair_describer(
+        training,
+        photos,
+        network,
+        model,
+        home=home,
+        device=device,
+        precision=precision,
+        threads=threads,
+        console=console,
+    )
     exact = EvalConfig(crop_height_px=training.height_px, crop_width_px=training.width_px)
     with extraction_bar(console, "describing training photos", len(photos)) as advance:
         described = extract_descriptors(
@@ -185,15 +192,13 @@ def _available(name: PrecisionName, device: torch.device) -> PrecisionName:
     return "bf16" if has_native_bf16(device) else "fp32"
 
 
-def _lineage(
-    training: WarpTraining, photos: ImageIndex, model: str | None, network: GeoWarpNetwork
-) -> dict[str, object]:
+def _lineage(training: WarpTraining, photos: ImageIndex, model: str | None) -> dict[str, object]:
     weights = Path(training.encoder_weights).expanduser()
     return {
         "kind": TRAINED,
         "training": training.model_dump(mode="json"),
         "photos": {"folder": str(photos.root), "count": len(photos), "content_hash": photos.content_hash},
-        "pairs_by": model or f"{network.config.encoder} + GeM",
+        "pairs_by": pairs_by(training, model),
         "encoder_sha256": file_sha256(weights) if weights.is_file() else None,
     }
 

@@ -31,8 +31,9 @@ def train(
         typer.Option(
             "--model",
             metavar="MODEL",
-            help="Whose descriptors say which positives are near their query: a folder, runs:/ID or "
-            "models:/...; default the encoder's own, pooled by GeM.",
+            help="Whose descriptors say which positives are near their query: a folder, runs:/ID, "
+            "models:/..., or geowarp:NAME for the baseline of a kept re-ranker; default the encoder's own, "
+            "pooled as network.pooling says.",
         ),
     ] = None,
     home: Home = DEFAULT_HOME,

@@ -36,6 +36,8 @@ class Salt(IntEnum):
     WARP_ORDER = 23
     WARP_PAIR_ORDER = 24
     WARP_QUADRILATERALS = 25
+    CLUSTER_PHOTOS = 26
+    CLUSTER_POSITIONS = 27
 
 
 def random_bits(key: Sequence[int], index: npt.NDArray[np.int64], count: int) -> npt.NDArray[np.uint64]:

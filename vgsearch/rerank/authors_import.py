@@ -3,23 +3,39 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 from pydantic import ValidationError
 from torch import Tensor, nn
 
-from vgsearch.config.geowarp import TORCHVISION_ENCODERS, GeoWarpConfig
-from vgsearch.errors import WeightsError
+from vgsearch.config.geowarp import TORCHVISION_ENCODERS, GeoWarpConfig, PoolingName
+from vgsearch.errors import ConfigError, WeightsError
 from vgsearch.models.stored_tensors import name_some
 from vgsearch.models.weights_file import read_weights_file
+from vgsearch.rerank.baseline import BaselinePooling
 from vgsearch.rerank.encoder import encoder_tensors, load_trunk
 from vgsearch.rerank.network import GeoWarpNetwork, build_geowarp
+from vgsearch.rerank.pooling_tensors import pooling_of_file, read_authors_pooling
 from vgsearch.rerank.regression import POSITIONS
 
 _REGRESSION, _EXTRACTOR = "homography_regression.", "features_extractor."
 _CONVOLUTION = re.compile(r"conv\.(\d+)\.weight")
+
+
+@dataclass(frozen=True)
+class ImportedGeoWarp:
+    """What their files hold.
+
+    Attributes:
+        network: In eval mode.
+        pooling: Of the baseline that the encoder comes from; None where no file has one.
+    """
+
+    network: GeoWarpNetwork
+    pooling: BaselinePooling | None
 
 
 def import_geowarp(
@@ -27,9 +43,9 @@ def import_geowarp(
     encoder: str,
     *,
     encoder_weights: str | None = None,
+    pooling: PoolingName | None = None,
     resize_px: int | None = None,
-    say: Callable[[str], None] = lambda text: None,
-) -> GeoWarpNetwork:
+) -> ImportedGeoWarp:
     """Read a trained homography regression, and the encoder that it was trained with.
 
     Args:
@@ -38,15 +54,12 @@ def import_geowarp(
         encoder: As `GeoWarpConfig.encoder`.
         encoder_weights: File of their baseline (`encoder.*`, and `pool.*`, which re-ranking does not use), or
             what `build_encoder` takes; None where `file` holds the whole network.
+        pooling: Of the baseline; None takes what the file has, and `gem` where it has none.
         resize_px: As `GeoWarpConfig.resize_px`.
-        say: Told in one sentence what of a file is left out.
-
-    Returns:
-        The network in eval mode.
 
     Raises:
         WeightsError: A file cannot be read, or holds tensors that have no place or lacks some.
-        ConfigError: There is no such encoder.
+        ConfigError: There is no such encoder, or `pooling` is not the file's.
     """
     tensors = read_weights_file(file)
     of_encoder = _under(tensors, _EXTRACTOR)
@@ -57,7 +70,6 @@ def import_geowarp(
         raise WeightsError(f"{file}: {name_some(stray)} belongs neither to encoder nor to regression")
     if not is_whole:
         of_regression = dict(tensors)
-    config = _config(file, of_regression, encoder, resize_px)
     if of_encoder and encoder_weights is not None:
         raise WeightsError(
             f"{file} holds its own encoder, so there is no room for --encoder-weights; leave it out"
@@ -67,6 +79,10 @@ def import_geowarp(
             f"{file} holds a regression alone; --encoder-weights gives the encoder that it was trained with "
             "(the authors' pretrained baseline), or imagenet"
         )
+    baseline, source = of_encoder, str(file)
+    if encoder_weights is not None and Path(encoder_weights).expanduser().is_file():
+        baseline, source = read_weights_file(Path(encoder_weights).expanduser()), encoder_weights
+    config = _config(file, of_regression, encoder, _pooling_name(baseline, source, pooling), resize_px)
     network = build_geowarp(config, encoder_weights="none" if of_encoder else str(encoder_weights))
     if of_encoder:
         if encoder not in TORCHVISION_ENCODERS:
@@ -74,18 +90,27 @@ def import_geowarp(
                 f"{file} holds an encoder of the authors, which are {', '.join(TORCHVISION_ENCODERS)}"
             )
         load_trunk(network.encoder.trunk, encoder_tensors(of_encoder, encoder), str(file))
-        _say_pooling(str(file), of_encoder, say)
-    elif Path(str(encoder_weights)).is_file():
-        _say_pooling(str(encoder_weights), read_weights_file(Path(str(encoder_weights))), say)
     _load(network.regression, of_regression, file)
-    return network.eval()
+    kept = read_authors_pooling(baseline, source, network.encoder.channels)
+    return ImportedGeoWarp(network.eval(), kept)
 
 
 def _under(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
     return {key.removeprefix(prefix): tensor for key, tensor in tensors.items() if key.startswith(prefix)}
 
 
-def _config(file: Path, tensors: Mapping[str, Tensor], encoder: str, resize_px: int | None) -> GeoWarpConfig:
+def _pooling_name(baseline: Mapping[str, Tensor], source: str, asked: PoolingName | None) -> PoolingName:
+    found = pooling_of_file(baseline, source)
+    if None not in (found, asked) and found != asked:
+        raise ConfigError(
+            [f"--pooling: {asked} was asked for, but {source} holds a baseline with {found}; leave it out"]
+        )
+    return found or asked or "gem"
+
+
+def _config(
+    file: Path, tensors: Mapping[str, Tensor], encoder: str, pooling: PoolingName, resize_px: int | None
+) -> GeoWarpConfig:
     """Kernel sizes and channels stand in the shapes of the convolutions."""
     weights = {
         int(found[1]): tensor for key, tensor in tensors.items() if (found := _CONVOLUTION.fullmatch(key))
@@ -99,6 +124,7 @@ def _config(file: Path, tensors: Mapping[str, Tensor], encoder: str, resize_px: 
     try:
         return GeoWarpConfig(
             encoder=encoder,
+            pooling=pooling,
             kernel_sizes=tuple(kernel.shape[-1] for kernel in kernels),
             channels=tuple(kernel.shape[0] for kernel in kernels),
             resize_px=resize_px,
@@ -113,9 +139,3 @@ def _load(regression: nn.Module, tensors: Mapping[str, Tensor], file: Path) -> N
 
 def _as_stored(tensor: Tensor) -> Tensor:
     return tensor.to(torch.float32) if tensor.is_floating_point() else tensor
-
-
-def _say_pooling(source: str, tensors: Mapping[str, Tensor], say: Callable[[str], None]) -> None:
-    pooling = [key for key in tensors if key.startswith("pool.")]
-    if pooling:
-        say(f"{source}: the pooling of its baseline ({name_some(pooling)}) is left out; re-ranking has none")

@@ -1,4 +1,8 @@
-"""A GeoWarp checkpoint: a folder of `geowarp.safetensors`, `geowarp.yaml` and `lineage.json`."""
+"""A GeoWarp checkpoint: a folder of `geowarp.safetensors`, `geowarp.yaml` and `lineage.json`.
+
+Where the pooling of the encoder's baseline is known, it lies beside them in `pooling.safetensors`; re-ranking
+does not read it.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +22,9 @@ from vgsearch.models.atomic_folder import atomic_folder, storage_error
 from vgsearch.models.file_hash import file_sha256
 from vgsearch.models.plain_yaml import read_plain_model, read_small_text
 from vgsearch.models.stored_tensors import read_tensors, require_same_tensors, write_tensors
+from vgsearch.rerank.baseline import BaselinePooling, PooledEncoder
 from vgsearch.rerank.network import GeoWarpNetwork, build_geowarp
+from vgsearch.rerank.pooling_tensors import holds_pooling, read_pooling, write_pooling
 
 GEOWARP_FILE = "geowarp.safetensors"
 GEOWARP_CONFIG_FILE = "geowarp.yaml"
@@ -30,6 +36,7 @@ def save_geowarp(
     network: GeoWarpNetwork,
     lineage: Mapping[str, object],
     *,
+    pooling: BaselinePooling | None = None,
     extra_files: Mapping[str, bytes] | None = None,
 ) -> Path:
     """Write a checkpoint whole or not at all; one of that name is replaced.
@@ -38,6 +45,8 @@ def save_geowarp(
         folder: Its final name.
         network: Training mode and device do not matter.
         lineage: Where the weights come from: plain values.
+        pooling: Of the baseline that the encoder comes from, as `network.config.pooling` says; None where it
+            is not known.
         extra_files: Further files by name.
 
     Returns:
@@ -51,6 +60,8 @@ def save_geowarp(
     with atomic_folder(folder) as temporary:
         try:
             write_tensors(temporary / GEOWARP_FILE, tensors, {"format": "pt", "kind": "geowarp"})
+            if pooling is not None:
+                write_pooling(temporary, pooling)
         except (SafetensorError, RuntimeError) as error:
             raise storage_error(folder, error) from error
         (temporary / GEOWARP_CONFIG_FILE).write_text(config, encoding="utf-8")
@@ -108,8 +119,29 @@ def load_geowarp(folder: Path, device: torch.device | str = "cpu") -> GeoWarpNet
     return network.eval().to(device)
 
 
-def holds_geowarp(folder: Path, network: GeoWarpNetwork) -> bool:
+def load_baseline(folder: Path, device: torch.device | str = "cpu") -> PooledEncoder:
+    """Rebuild the descriptor network that a checkpoint's encoder comes from, in eval mode.
+
+    Where the checkpoint keeps no pooling, GeM has its usual power.
+
+    Raises:
+        CheckpointError: As in `load_geowarp`, or the checkpoint says NetVLAD and does not keep its clusters.
+        ConfigError: This machine's timm lacks the encoder.
+    """
+    network = load_geowarp(folder)
+    pooling = read_pooling(folder, network.config.pooling, network.encoder.channels)
+    if pooling is None and network.config.pooling == "netvlad":
+        raise CheckpointError(
+            f"{folder}: was trained with NetVLAD pooling and does not keep its clusters, so it describes no "
+            "photo; import it with --encoder-weights BASELINE, or use another"
+        )
+    return PooledEncoder(network, pooling).eval().to(device)
+
+
+def holds_geowarp(folder: Path, network: GeoWarpNetwork, pooling: BaselinePooling | None = None) -> bool:
     """Whether a checkpoint is of this very network: the same description, and each number the same.
+
+    Another pooling than `pooling` must not be lost either; a checkpoint from before they were kept has none.
 
     Raises:
         CheckpointError: The checkpoint is damaged.
@@ -120,6 +152,7 @@ def holds_geowarp(folder: Path, network: GeoWarpNetwork) -> bool:
         read_geowarp_config(folder) == network.config
         and tensors.keys() == ours.keys()
         and all(torch.equal(tensor, ours[name].cpu()) for name, tensor in tensors.items())
+        and holds_pooling(folder, pooling)
     )
 
 

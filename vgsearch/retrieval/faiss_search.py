@@ -40,7 +40,7 @@ def search_cpu(database: NDArray[np.float32], queries: NDArray[np.float32], coun
     """The `count <= n` nearest rows of each query, int64 (q, count), on as many threads as torch uses."""
     import faiss
 
-    with _torch_thread_count():
+    with torch_thread_count():
         index = faiss.IndexFlatL2(database.shape[1])
         index.add(database)
         _, ids = index.search(queries, count)
@@ -110,7 +110,7 @@ def _write_atomically(path: Path, text: str) -> None:
 
 
 @contextmanager
-def _torch_thread_count() -> Iterator[None]:
+def torch_thread_count() -> Iterator[None]:
     """Let faiss's own OpenMP use as many threads as torch may, and put its setting back afterwards."""
     import faiss
 
