@@ -43,8 +43,8 @@ RerankPrecision = Annotated[
     Literal["auto", "fp32", "bf16", "fp16"],
     typer.Option(
         "--rerank-precision",
-        help="Number format of the re-ranking encoder; auto is fp16 on a GPU and fp32 elsewhere. bf16 is "
-        "fastest on some CPUs, but its three digits swap candidates that score nearly alike.",
+        help="Number format of the re-ranking encoder; auto is fp16 on a GPU and fp32 elsewhere. With bf16, "
+        "fastest on some CPUs, candidates that it cannot tell apart are scored again in fp32.",
     ),
 ]
 
