@@ -14,6 +14,8 @@ GRID = 15
 TORCHVISION_ENCODERS = ("alexnet", "vgg16", "resnet50")
 TIMM_PREFIX = "timm/"
 
+PoolingName = Literal["gem", "netvlad"]
+
 
 class GeoWarpConfig(Strict):
     """Encoder and regression. The defaults of the regression are the authors'.
@@ -26,7 +28,7 @@ class GeoWarpConfig(Strict):
 
     encoder: str = Field("resnet50", min_length=1)
     level: int | None = Field(None, ge=-8, le=-1)
-    pooling: Literal["gem", "netvlad"] = "gem"
+    pooling: PoolingName = "gem"
     kernel_sizes: tuple[int, ...] = Field((7, 5, 5, 5, 5, 5), min_length=1)
     channels: tuple[int, ...] = Field((128, 128, 64, 64, 64, 64), min_length=1)
     padding: int = Field(1, ge=0, le=15, description="zeros around the map before each convolution")
