@@ -129,8 +129,9 @@ def test_reranked_rows(vgsearch, record, rows, tmp_path):
 
 def test_a_network_of_that_sort_is_used_under_its_own_name(vgsearch, record, rows, tmp_path):
     record(paper_config(precision="fp32"))
+    lineage = {"kind": "trained", "photos": {"folder": "/data/sf_xs/train"}}
     config = GeoWarpConfig(encoder="alexnet", pooling="netvlad", kernel_sizes=(7, 5, 5), channels=(16, 8, 8))
-    save_geowarp(tmp_path / "runs" / "rerankers" / "mine", moved_geowarp(config), {"kind": "trained"})
+    save_geowarp(tmp_path / "runs" / "rerankers" / "mine", moved_geowarp(config), lineage)
     before = rows()
     # Rows 5 to 7 of Table 10 are alexnet's with NetVLAD, trained on SF-XS.
     (command,) = commands_of(before[10, 5])

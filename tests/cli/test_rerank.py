@@ -16,8 +16,10 @@ from vgsearch.models.network import build_network
 from vgsearch.registry.kept_tests import kept_tests
 from vgsearch.reporting.paper.our_tests import OurTest
 from vgsearch.rerank.checkpoint import geowarp_identity, save_geowarp
-from vgsearch.rerank.reranking import RerankerSort, Reranking
+from vgsearch.rerank.reranking import NamedReranker, RerankerSort, Reranking
 from vgsearch.retrieval.recall import RetrievalResult
+
+TRAINED_LINEAGE = {"kind": "trained", "photos": {"folder": "/data/sf_xs/train"}}
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -77,7 +79,7 @@ def test_what_cannot_be_is_one_line(vgsearch, own_store, made):
 def test_every_n_on_a_test_is_kept_apart_from_the_plain_order(vgsearch, own_searched_store, tmp_path):
     registry, home, _ = own_searched_store
     version = registry.versions("pot")[0]
-    save_geowarp(home / "rerankers" / "warp", moved_geowarp(), {"kind": "trained"})
+    save_geowarp(home / "rerankers" / "warp", moved_geowarp(), TRAINED_LINEAGE)
     command = ("evaluate", version.reference, "--on", "test/night", "--home", home)
     run = vgsearch(*command, "--rerank", "geowarp:warp", "--top", "3,5", "--save", "scores")
     assert run.code == 0, run.err
@@ -89,9 +91,9 @@ def test_every_n_on_a_test_is_kept_apart_from_the_plain_order(vgsearch, own_sear
         for result in (RetrievalResult.from_npz(npz),)
     }
     identity = geowarp_identity(home / "rerankers" / "warp")
-    sort = RerankerSort("trained", SMALL.encoder, "gem")
+    network = NamedReranker("warp", RerankerSort("trained", SMALL.encoder, "gem"), "sf_xs/train")
     for n, file in ((None, "test_night"), (3, "test_night_geowarp_top3"), (5, "test_night_geowarp_top5")):
-        how = None if n is None else Reranking(identity, "fp32", n, "warp", sort)
+        how = None if n is None else Reranking(identity, "fp32", n, network)
         saved = RetrievalResult.from_npz(tmp_path / "scores" / f"{file}.npz")
         np.testing.assert_array_equal(kept[how].neighbour_ids, saved.neighbour_ids)
     assert {scoring.stamp for scoring in registry.scored_tests("pot")} == {

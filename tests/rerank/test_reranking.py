@@ -12,7 +12,7 @@ from tests.rerank.conftest import SMALL, moved_geowarp
 from vgsearch.config.geowarp import GeoWarpConfig
 from vgsearch.errors import CheckpointError
 from vgsearch.rerank.checkpoint import GEOWARP_CONFIG_FILE, GEOWARP_LINEAGE_FILE, save_geowarp
-from vgsearch.rerank.reranking import RerankerSort, Reranking
+from vgsearch.rerank.reranking import NamedReranker, RerankerSort, Reranking
 
 NAMES = st.from_regex(r"[A-Za-z0-9._-]{1,40}", fullmatch=True)
 SORTS = st.builds(
@@ -26,8 +26,7 @@ RERANKINGS = st.builds(
     st.from_regex(r"[0-9a-f]{16}", fullmatch=True),
     st.sampled_from(["fp32", "bf16", "fp16"]),
     st.integers(2, 20),
-    NAMES,
-    SORTS,
+    st.builds(NamedReranker, NAMES, SORTS, st.sampled_from(["", "sf_xs/train", "train"])),
 )
 PLAIN = "1f0c2a9e7b3d5a60-25m-central_crop-fullsize-480x640"
 
@@ -53,10 +52,12 @@ def test_a_plain_stamp_is_plain_whatever_the_set_is_called(set_name: str) -> Non
 
 
 def test_characters_that_would_mislead_are_replaced() -> None:
-    how = Reranking("0" * 16, "fp32", 5, "a:b c", RerankerSort("imported", "timm/x:y", "gem"))
+    network = NamedReranker("a:b c", RerankerSort("imported", "timm/x:y", "gem"), "d:e/f")
+    how = Reranking("0" * 16, "fp32", 5, network)
     found, _, plain = Reranking.read(how.stamp(PLAIN), how.set_name("val"))
     assert found is not None
-    assert (found.name, found.sort, plain) == ("a_b_c", RerankerSort("imported", "timm/x_y", "gem"), "val")
+    expected = NamedReranker("a_b_c", RerankerSort("imported", "timm/x_y", "gem"), "d_e/f")
+    assert (found.network, plain) == (expected, "val")
 
 
 def test_without_a_description_it_is_still_no_plain_result() -> None:
@@ -64,12 +65,14 @@ def test_without_a_description_it_is_still_no_plain_result() -> None:
     assert (found, stamp) == (Reranking("a" * 16, "fp32", 5), PLAIN)
 
 
-def test_a_checkpoint_says_its_sort(tmp_path: Path) -> None:
+def test_a_checkpoint_says_its_sort_and_where_it_was_trained(tmp_path: Path) -> None:
     config = GeoWarpConfig(**SMALL.model_dump() | {"pooling": "netvlad"})
-    folder = save_geowarp(tmp_path / "warp", moved_geowarp(config), {"kind": "trained"})
-    assert RerankerSort.of_checkpoint(folder) == RerankerSort("trained", SMALL.encoder, "netvlad")
+    lineage = {"kind": "trained", "photos": {"folder": "/data/sf_xs/train"}}
+    folder = save_geowarp(tmp_path / "warp", moved_geowarp(config), lineage)
+    sort = RerankerSort("trained", SMALL.encoder, "netvlad")
+    assert NamedReranker.of_checkpoint(folder) == NamedReranker("warp", sort, "sf_xs/train")
     (folder / GEOWARP_LINEAGE_FILE).unlink()
-    assert RerankerSort.of_checkpoint(folder).kind == "unknown"
+    assert NamedReranker.of_checkpoint(folder).sort.kind == "unknown"
     (folder / GEOWARP_CONFIG_FILE).unlink()
     with pytest.raises(CheckpointError):
-        RerankerSort.of_checkpoint(folder)
+        NamedReranker.of_checkpoint(folder)

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from vgsearch.data.retrieval_set import RetrievalSet
     from vgsearch.models.precision import Precision, PrecisionName
     from vgsearch.rerank.network import GeoWarpNetwork
-    from vgsearch.rerank.reranking import RerankerSort, Reranking
+    from vgsearch.rerank.reranking import NamedReranker, Reranking
     from vgsearch.retrieval.recall import RetrievalResult
 
 DEFAULT_TOP = "5,10,15"
@@ -55,17 +55,15 @@ class Reranker:
     """A network that re-ranks, and how many candidates of each query.
 
     Attributes:
-        name: Of its folder.
+        named: What it is, and where it comes from.
         identity: Tells its weights and description from others.
-        sort: Where it comes from, and its encoder.
         network: On the model's device, in eval mode.
         precision: Of its encoder.
         tops: Each n, ascending.
     """
 
-    name: str
+    named: NamedReranker
     identity: str
-    sort: RerankerSort
     network: GeoWarpNetwork
     precision: Precision
     tops: tuple[int, ...]
@@ -74,7 +72,7 @@ class Reranker:
         """What a result is counted and kept under."""
         from vgsearch.rerank.reranking import Reranking
 
-        return Reranking(self.identity, self.precision.name, n, self.name, self.sort)
+        return Reranking(self.identity, self.precision.name, n, self.named)
 
 
 def load_reranker(
@@ -89,7 +87,7 @@ def load_reranker(
     from vgsearch.cli.rerankers import find_reranker
     from vgsearch.models.precision import resolve_precision
     from vgsearch.rerank.checkpoint import geowarp_identity, load_geowarp
-    from vgsearch.rerank.reranking import RerankerSort
+    from vgsearch.rerank.reranking import NamedReranker
 
     if rerank is None:
         if top is not None:
@@ -103,9 +101,8 @@ def load_reranker(
         precision = "fp16" if on_gpu else "fp32"
     folder = find_reranker(rerank, home)
     return Reranker(
-        folder.resolve().name,
+        NamedReranker.of_checkpoint(folder),
         geowarp_identity(folder),
-        RerankerSort.of_checkpoint(folder),
         load_geowarp(folder, model.device),
         resolve_precision(precision, model.device),
         tops,

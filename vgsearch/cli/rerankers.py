@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from vgsearch.errors import CheckpointError, ConfigError
 
 if TYPE_CHECKING:
-    from vgsearch.rerank.reranking import RerankerSort
+    from vgsearch.rerank.reranking import NamedReranker
 
 RERANKERS_FOLDER = "rerankers"
 _NAME = re.compile(r"[A-Za-z0-9._-]{1,128}")
@@ -53,15 +53,15 @@ def find_reranker(text: str, home: Path) -> Path:
     )
 
 
-def kept_rerankers(home: Path) -> dict[RerankerSort, list[str]]:
-    """Names of the networks below `home`, by their sort."""
+def kept_rerankers(home: Path) -> list[NamedReranker]:
+    """The networks below `home`, in the order of their names."""
     from vgsearch.rerank.checkpoint import is_geowarp
-    from vgsearch.rerank.reranking import RerankerSort
+    from vgsearch.rerank.reranking import NamedReranker
 
-    found: dict[RerankerSort, list[str]] = {}
+    found = []
     for folder in sorted((home / RERANKERS_FOLDER).glob("*")):
         # A damaged one is no answer to anything.
         with suppress(CheckpointError):
             if is_geowarp(folder):
-                found.setdefault(RerankerSort.of_checkpoint(folder), []).append(folder.name)
+                found.append(NamedReranker.of_checkpoint(folder))
     return found

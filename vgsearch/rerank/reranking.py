@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Literal, cast
 
 from vgsearch.config.geowarp import PoolingName
@@ -15,7 +15,8 @@ RerankerKind = Literal["imported", "trained", "unknown"]
 
 _STAMP_END = re.compile(r"-geowarp-(?P<identity>[0-9a-f]{16})-(?P<precision>[a-z0-9]+)-top(?P<n>[0-9]+)$")
 _NAME_END = re.compile(
-    r"-geowarp:(?P<kind>imported|trained|unknown):(?P<pooling>gem|netvlad):(?P<encoder>[^:]+):(?P<name>[^:]+)$"
+    r"-geowarp:(?P<kind>imported|trained|unknown):(?P<pooling>gem|netvlad):(?P<encoder>[^:]+)"
+    r":(?P<trained_on>[^:]*):(?P<name>[^:]+)$"
 )
 _NOT_PLAIN = re.compile(r"[^A-Za-z0-9._/-]")
 
@@ -34,8 +35,24 @@ class RerankerSort:
     encoder: str
     pooling: PoolingName
 
+
+@dataclass(frozen=True)
+class NamedReranker:
+    """A network that re-ranks, without its weights.
+
+    Attributes:
+        name: Of its folder.
+        sort: Its sort.
+        trained_on: Of one that was trained here the last two parts of the folder of training photos, such as
+            `sf_xs/train`; else empty.
+    """
+
+    name: str
+    sort: RerankerSort
+    trained_on: str = ""
+
     @classmethod
-    def of_checkpoint(cls, folder: Path) -> RerankerSort:
+    def of_checkpoint(cls, folder: Path) -> NamedReranker:
         """Read it.
 
         Raises:
@@ -43,11 +60,14 @@ class RerankerSort:
         """
         config = read_geowarp_config(folder)
         try:
-            kind = read_geowarp_lineage(folder).get("kind")
+            lineage = read_geowarp_lineage(folder)
         except CheckpointError:  # it re-ranks all the same
-            kind = None
+            lineage = {}
+        kind, photos = lineage.get("kind"), lineage.get("photos")
         known = cast(RerankerKind, kind) if kind in ("imported", "trained") else "unknown"
-        return cls(known, config.encoder, config.pooling)
+        train = str(photos.get("folder", "")) if isinstance(photos, dict) else ""
+        sort = RerankerSort(known, config.encoder, config.pooling)
+        return cls(folder.resolve().name, sort, "/".join(PurePath(train).parts[-2:]))
 
 
 @dataclass(frozen=True)
@@ -58,15 +78,13 @@ class Reranking:
         identity: As of `geowarp_identity`.
         precision: Number format of the encoder, such as `fp32`.
         n: How many candidates of each query.
-        name: What the network was called; empty where a result does not say.
-        sort: Likewise None.
+        network: What did it; None where a result does not say.
     """
 
     identity: str
     precision: str
     n: int
-    name: str = ""
-    sort: RerankerSort | None = None
+    network: NamedReranker | None = None
 
     def stamp(self, plain: str) -> str:
         """The stamp of a re-ranked result, made from the stamp of the plain one."""
@@ -74,10 +92,12 @@ class Reranking:
 
     def set_name(self, plain: str) -> str:
         """The name of a re-ranked result's set, from that of the plain one; the stamp says the rest."""
-        if self.sort is None:
+        if self.network is None:
             return plain
-        encoder, name = (_NOT_PLAIN.sub("_", text) for text in (self.sort.encoder, self.name))
-        return f"{plain}-geowarp:{self.sort.kind}:{self.sort.pooling}:{encoder}:{name}"
+        texts = (self.network.sort.encoder, self.network.trained_on, self.network.name)
+        encoder, trained_on, name = (_NOT_PLAIN.sub("_", text) for text in texts)
+        sort = self.network.sort
+        return f"{plain}-geowarp:{sort.kind}:{sort.pooling}:{encoder}:{trained_on}:{name}"
 
     @classmethod
     def read(cls, stamp: str, set_name: str) -> tuple[Reranking | None, str, str]:
@@ -89,11 +109,11 @@ class Reranking:
         found, named = _STAMP_END.search(stamp), _NAME_END.search(set_name)
         if found is None:
             return None, stamp, set_name
-        ordering = cls(found["identity"], found["precision"], int(found["n"]))
-        if named is None:
-            return ordering, stamp[: found.start()], set_name
-        sort = RerankerSort(
-            cast(RerankerKind, named["kind"]), named["encoder"], cast(PoolingName, named["pooling"])
-        )
-        known = cls(ordering.identity, ordering.precision, ordering.n, named["name"], sort)
-        return known, stamp[: found.start()], set_name[: named.start()]
+        network = None
+        if named is not None:
+            kind, pooling = cast(RerankerKind, named["kind"]), cast(PoolingName, named["pooling"])
+            sort = RerankerSort(kind, named["encoder"], pooling)
+            network = NamedReranker(named["name"], sort, named["trained_on"])
+            set_name = set_name[: named.start()]
+        how = cls(found["identity"], found["precision"], int(found["n"]), network)
+        return how, stamp[: found.start()], set_name

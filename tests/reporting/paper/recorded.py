@@ -21,7 +21,7 @@ from vgsearch.registry.scored_tests import TESTED_TAG, model_key
 from vgsearch.reporting.paper.filled import FilledRow, fill_table
 from vgsearch.reporting.paper.our_runs import OurRun, read_our_runs
 from vgsearch.reporting.paper.printed import printed_tables
-from vgsearch.rerank.reranking import RerankerSort, Reranking
+from vgsearch.rerank.reranking import NamedReranker, RerankerSort, Reranking
 from vgsearch.retrieval.recall import RetrievalResult
 
 DATA = DataConfig(
@@ -76,9 +76,11 @@ def reranked(
     *,
     name: str = "warp",
     identity: str = "0123456789abcdef",
+    trained_on: str = "",
 ) -> RetrievalResult:
     """The same hits as if they came of a second order."""
-    how = Reranking(identity, "fp32", n, name, sort)
+    trained_on = trained_on or ("sf_xs/train" if sort.kind == "trained" else "")
+    how = Reranking(identity, "fp32", n, NamedReranker(name, sort, trained_on))
     return replace(own, set_name=how.set_name(own.set_name), stamp=how.stamp(own.stamp))
 
 

@@ -21,7 +21,7 @@ from vgsearch.reporting.paper.our_tests import OurTest
 from vgsearch.reporting.paper.printed import printed_tables
 from vgsearch.reporting.paper.scorings import scoring_differences
 from vgsearch.reporting.paper.unplaced import unplaced_scores
-from vgsearch.rerank.reranking import RerankerSort
+from vgsearch.rerank.reranking import NamedReranker, RerankerSort
 from vgsearch.retrieval.recall import RetrievalResult
 from vgsearch.translation.translated_name import TranslatedName
 
@@ -166,7 +166,7 @@ def test_one_command_fills_the_rows_of_one_network(recorded: Recorded) -> None:
         recorded.keep(version, split, reranked(result(split, 50), ALEXNET_GEM, 10, name="second"))
     recorded.keep(version, "sf_xs", reranked(result("sf_xs", 50), ALEXNET_GEM, 15, name="second"))
     (table,) = printed_tables([9])
-    names = {ALEXNET_GEM: ["first", "second"]}
+    names = [NamedReranker(name, ALEXNET_GEM) for name in ("first", "second")]
     begin = "vgsearch evaluate models:/vgsearch-a/1"
     five, ten, fifteen = fill_table(table, read(recorded), names).rows[1:4]
     everywhere = "--on test/sf_xs --on test/tokyo_xs --on test/tokyo_night"
@@ -252,3 +252,22 @@ def test_how_a_model_without_a_row_was_scored_is_said_whole(recorded: Recorded) 
         5: "in an unknown way",
     }
     assert not row(recorded, 1, 2).ours
+
+
+def test_a_network_of_other_training_photos_is_said_and_not_offered(recorded: Recorded) -> None:
+    recorded.search("a")
+    version = recorded.trial("a", "a0", paper_config(precision="fp32"), 60.0)
+    sort = RerankerSort("trained", "alexnet", "gem")
+    said = "re-ranked by a network that was trained on demo_city/train (paper: sf_xs/train)"
+    recorded.keep(version, "sf_xs", reranked(result("sf_xs", 500), sort, 5, trained_on="demo_city/train"))
+    assert row(recorded, 10, 1).differences == (said,)
+    (table,) = printed_tables([10])
+    names = [NamedReranker(photos, sort, f"{photos}/train") for photos in ("demo_city", "sf_xs")]
+    commands = fill_table(table, read(recorded), names).rows[2].commands
+    assert [" --rerank geowarp:sf_xs " in command for command in commands] == [True]
+    commands = fill_table(table, read(recorded), names[:1]).rows[2].commands
+    assert len(commands) == 2
+    # One that was trained as the paper's displaces it.
+    recorded.keep(version, "sf_xs", reranked(result("sf_xs", 400), sort, 5, identity="f" * 16))
+    filled = row(recorded, 10, 1)
+    assert (filled.ours["sf_xs", 1].hits, filled.differences) == (400, ())

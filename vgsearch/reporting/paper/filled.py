@@ -14,7 +14,8 @@ from vgsearch.reporting.paper.our_runs import OurRun
 from vgsearch.reporting.paper.our_tests import OurTest
 from vgsearch.reporting.paper.printed import Column, PrintedRow, PrintedTable
 from vgsearch.reporting.paper.scorings import find_tests, other_networks, scoring_differences
-from vgsearch.rerank.reranking import RerankerSort
+from vgsearch.reporting.paper.unusual import unusual_reranker
+from vgsearch.rerank.reranking import NamedReranker
 from vgsearch.retrieval.recall import Recall
 
 RowState = Literal["ours", "not scored", "not run"]
@@ -73,24 +74,28 @@ class _Answer:
         """The splits without a result."""
         return [split for split in splits if split not in self.tests]
 
-    def reranker(self, names: Sequence[str]) -> str:
-        """Of networks of the row's sort the one that has results already, else the first; empty for none."""
-        used = {test.reranking.name for test in self.tests.values() if test.reranking is not None}
+    def reranker(self, kept: Sequence[NamedReranker]) -> str:
+        """Of the networks that answer the row the one that has results already, else the first; or empty."""
+        names = [
+            each.name for each in kept if each.sort == self.asked.reranker and not unusual_reranker(each)
+        ]
+        networks = [test.reranking.network for test in self.tests.values() if test.reranking is not None]
+        used = {network.name for network in networks if network is not None}
         return next((name for name in names if name in used), next(iter(names), ""))
 
 
 def fill_table(
-    table: PrintedTable, runs: Sequence[OurRun], rerankers: Mapping[RerankerSort, Sequence[str]] | None = None
+    table: PrintedTable, runs: Sequence[OurRun], rerankers: Sequence[NamedReranker] = ()
 ) -> FilledTable:
     """Find our side of every row; see `matching` and `scorings` for the rules.
 
     Args:
         table: As printed.
         runs: What is recorded.
-        rerankers: Names of the networks that re-rank, by their sort, for the commands.
+        rerankers: The networks that re-rank, for the commands.
     """
     answers = [_answer(table, row, runs) for row in table.rows]
-    return FilledTable(table, tuple(_fill_row(table, answer, answers, rerankers or {}) for answer in answers))
+    return FilledTable(table, tuple(_fill_row(table, answer, answers, rerankers) for answer in answers))
 
 
 def _answer(table: PrintedTable, row: PrintedRow, runs: Sequence[OurRun]) -> _Answer:
@@ -103,13 +108,13 @@ def _fill_row(
     table: PrintedTable,
     answer: _Answer,
     others: Sequence[_Answer],
-    rerankers: Mapping[RerankerSort, Sequence[str]],
+    rerankers: Sequence[NamedReranker],
 ) -> FilledRow:
     asked, match = answer.asked, answer.match
     missing = answer.misses(table.splits)
     means = Means(
         tops=_missing_tops(table, answer, others),
-        reranker="" if asked.reranker is None else answer.reranker(rerankers.get(asked.reranker, ())),
+        reranker=answer.reranker(rerankers),
         folders={} if match is None else match.run.test_folders,
     )
     if match is None:

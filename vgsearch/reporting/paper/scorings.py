@@ -8,7 +8,7 @@ from vgsearch.reporting.paper.asked import Asked
 from vgsearch.reporting.paper.our_runs import OurRun
 from vgsearch.reporting.paper.our_tests import OurTest
 from vgsearch.reporting.paper.printed import DATA_SETS, query_counts
-from vgsearch.reporting.paper.unusual import unusual_fda, unusual_stamp, unusual_translation
+from vgsearch.reporting.paper.unusual import unusual_fda, unusual_reranker, unusual_stamp, unusual_translation
 from vgsearch.rerank.reranking import Reranking
 from vgsearch.translation.translated_name import TranslatedName
 
@@ -51,6 +51,8 @@ def scoring_differences(test: OurTest) -> list[str]:
         return [*found, "scored in an unknown way"]
     unusual = unusual_stamp(test.asked)
     unusual += [] if test.fda is None else unusual_fda(test.fda)
+    if test.reranking is not None and test.reranking.network is not None:
+        unusual += unusual_reranker(test.reranking.network)
     unusual += [] if test.translated is None else unusual_translation(test.translated)
     return found + [each.long for each in unusual]
 
@@ -60,7 +62,8 @@ def other_networks(test: OurTest) -> list[str]:
     found = []
     if test.reranking is not None:
         how = test.reranking
-        found.append(f"re-ranked by {how.name} ({how.identity}, {how.precision})")
+        name = how.network.name if how.network else "a network without a name"
+        found.append(f"re-ranked by {name} ({how.identity}, {how.precision})")
     if test.translated is not None:
         found.append(f"translated by {test.translated.identity}")
     return found
@@ -69,7 +72,8 @@ def other_networks(test: OurTest) -> list[str]:
 def _is_ordered_as_asked(reranking: Reranking | None, asked: Asked) -> bool:
     if reranking is None or asked.reranker is None:
         return reranking is None and asked.reranker is None
-    return (reranking.sort, reranking.n) == (asked.reranker, asked.top)
+    sort = reranking.network.sort if reranking.network else None
+    return (sort, reranking.n) == (asked.reranker, asked.top)
 
 
 def _is_translated_as_asked(translated: TranslatedName | None, asked: Asked) -> bool:

@@ -15,7 +15,7 @@ from vgsearch.reporting.paper.our_runs import OurRun
 from vgsearch.reporting.paper.our_tests import OurTest
 from vgsearch.reporting.paper.printed import DATA_SETS
 from vgsearch.reporting.paper.render import IntervalWriter, value_with
-from vgsearch.reporting.paper.unusual import unusual_fda, unusual_stamp, unusual_translation
+from vgsearch.reporting.paper.unusual import unusual_fda, unusual_reranker, unusual_stamp, unusual_translation
 from vgsearch.reporting.table import new_table
 from vgsearch.reporting.wording import bracket, half_width
 from vgsearch.retrieval.recall import RECALL_NS
@@ -69,11 +69,14 @@ def _photo_words(test: OurTest) -> list[str]:
 
 
 def _order_words(test: OurTest) -> list[str]:
-    """`top 5 re-ranked by NAME (imported, resnet50 gem)`."""
+    """`top 5 re-ranked by NAME (imported, resnet50 gem)`, and behind `trained` on what if not on SF-XS."""
     if (how := test.reranking) is None:
         return []
-    sort = f" ({how.sort.kind}, {how.sort.encoder} {how.sort.pooling})" if how.sort else ""
-    return [f"top {how.n} re-ranked by {how.name or how.identity}{sort}"]
+    if how.network is None:
+        return [f"top {how.n} re-ranked by {how.identity}"]
+    sort = how.network.sort
+    kind = " ".join(each.short for each in unusual_reranker(how.network)) or sort.kind
+    return [f"top {how.n} re-ranked by {how.network.name} ({kind}, {sort.encoder} {sort.pooling})"]
 
 
 def unplaced_scores(runs: Sequence[OurRun], tables: Sequence[FilledTable]) -> list[UnplacedScore]:

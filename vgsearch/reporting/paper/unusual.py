@@ -6,11 +6,13 @@ from dataclasses import dataclass
 
 from vgsearch.config.fda import DEFAULT_BETA, DEFAULT_SEED
 from vgsearch.data.fda_name import FdaName
+from vgsearch.rerank.reranking import NamedReranker
 from vgsearch.retrieval.stamp import Stamp
 from vgsearch.translation.author_files import AUTHORS_LOAD_PX
 from vgsearch.translation.translated_name import TranslatedName
 
 _DISTANCE, _RESIZE = "25m", "fullsize"
+_TRAINING_PHOTOS = "sf_xs/train"
 
 
 @dataclass(frozen=True)
@@ -53,6 +55,15 @@ def unusual_fda(fda: FdaName) -> list[Unusual]:
         long = f"FDA in the style of the photos {fda.style} of --fda-style (paper: of training photos)"
         found.append(Unusual(f"style {fda.style}", long))
     return found
+
+
+def unusual_reranker(network: NamedReranker) -> list[Unusual]:
+    """What is not the paper's of a network that was trained here."""
+    if network.sort.kind != "trained" or network.trained_on == _TRAINING_PHOTOS:
+        return []
+    photos = network.trained_on or "unknown photos"
+    long = f"re-ranked by a network that was trained on {photos} (paper: {_TRAINING_PHOTOS})"
+    return [Unusual(f"trained on {photos}", long)]
 
 
 def unusual_translation(translated: TranslatedName) -> list[Unusual]:
