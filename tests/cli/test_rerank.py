@@ -13,8 +13,13 @@ from vgsearch.config.geowarp import GeoWarpConfig
 from vgsearch.config.search import DataConfig, EvalConfig, TrialSpec
 from vgsearch.models.checkpoint import save_checkpoint
 from vgsearch.models.network import build_network
+from vgsearch.registry.kept_tests import kept_tests
+from vgsearch.reporting.paper.our_tests import OurTest
 from vgsearch.rerank.checkpoint import geowarp_identity, save_geowarp
+from vgsearch.rerank.reranking import NamedReranker, RerankerSort, Reranking
 from vgsearch.retrieval.recall import RetrievalResult
+
+TRAINED_LINEAGE = {"kind": "trained", "photos": {"folder": "/data/sf_xs/train"}}
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -69,6 +74,35 @@ def test_what_cannot_be_is_one_line(vgsearch, own_store, made):
         assert_refused(vgsearch(*half), "fp16 needs a GPU")
     for top in ("1", "21", "five", "5,"):
         assert_refused(vgsearch(*begin, "--rerank", "geowarp:warp", "--top", top), "--top", top)
+
+
+def test_every_n_on_a_test_is_kept_apart_from_the_plain_order(vgsearch, own_searched_store, tmp_path):
+    registry, home, _ = own_searched_store
+    version = registry.versions("pot")[0]
+    save_geowarp(home / "rerankers" / "warp", moved_geowarp(), TRAINED_LINEAGE)
+    command = ("evaluate", version.reference, "--on", "test/night", "--home", home)
+    run = vgsearch(*command, "--rerank", "geowarp:warp", "--top", "3,5", "--save", "scores")
+    assert run.code == 0, run.err
+    key = {scoring.model for scoring in registry.scored_tests("pot")}.pop()
+    kept = {
+        OurTest(split, result).reranking: result
+        for split, npz in kept_tests(registry, version, key)
+        if split == "night"
+        for result in (RetrievalResult.from_npz(npz),)
+    }
+    identity = geowarp_identity(home / "rerankers" / "warp")
+    network = NamedReranker("warp", RerankerSort("trained", SMALL.encoder, "gem"), "sf_xs/train")
+    for n, file in ((None, "test_night"), (3, "test_night_geowarp_top3"), (5, "test_night_geowarp_top5")):
+        how = None if n is None else Reranking(identity, "fp32", n, network)
+        saved = RetrievalResult.from_npz(tmp_path / "scores" / f"{file}.npz")
+        np.testing.assert_array_equal(kept[how].neighbour_ids, saved.neighbour_ids)
+    assert {scoring.stamp for scoring in registry.scored_tests("pot")} == {
+        result.stamp for result in kept.values()
+    }
+    # compare asks for a plain result, and none that is re-ranked is taken for it.
+    compared = vgsearch("compare", version.reference, version.reference, "--on", "test/night", "--home", home)
+    assert compared.code == 0, compared.err
+    assert f"{kept[None].at(1).percent:.1f}" in compared.out
 
 
 def test_every_n_on_a_test_is_counted(vgsearch, own_store, made, tmp_path):

@@ -18,6 +18,7 @@ from vgsearch.data.index import index_folder
 from vgsearch.data.retrieval_set import load_retrieval_set
 from vgsearch.models.checkpoint import read_spec
 from vgsearch.registry.kept_tests import kept_tests
+from vgsearch.reporting.paper.our_tests import OurTest
 from vgsearch.retrieval.recall import RetrievalResult
 
 
@@ -57,7 +58,7 @@ def test_a_split_with_either_method(vgsearch, weights, tiny_city, tmp_path):
     assert bright.read(0).float().mean() > 1.5 * night.read(0).float().mean()
 
 
-def test_a_translated_test_is_counted_as_that_test_and_never_kept_as_it(
+def test_a_translated_test_is_counted_as_that_test_and_kept_as_a_translation(
     vgsearch, own_searched_store, tmp_path
 ):
     registry, home, _ = own_searched_store
@@ -70,7 +71,28 @@ def test_a_translated_test_is_counted_as_that_test_and_never_kept_as_it(
     (scoring,) = registry.scored_tests("pot")
     assert (scoring.split, scoring.reference) == ("day", version.reference)
     assert "scored" in run.out
+    kept = [
+        (name, OurTest(name, RetrievalResult.from_npz(npz)))
+        for name, npz in kept_tests(registry, version, scoring.model)
+    ]
+    # Artifacts are those of a store that other tests share.
+    ((name, own),) = [(name, test) for name, test in kept if test.result.stamp == scoring.stamp]
+    assert name == "day"
+    assert own.translated is not None
+    assert (own.translated.kind, own.translated.part) == ("brighten", "queries")
+
+
+def test_a_test_whose_photos_were_changed_in_another_way_is_not_kept(vgsearch, own_searched_store, tmp_path):
+    registry, home, _ = own_searched_store
+    version = registry.versions("pot")[0]
+    split = Path(read_spec(registry.download(version.reference)).data.tests["day"])
+    assert vgsearch("fda", split / "queries", split / "database", "styled/queries").code == 0
+    (tmp_path / "styled" / "database").symlink_to(split / "database")
+    run = vgsearch("evaluate", version.reference, "--on", tmp_path / "styled", "--home", home)
+    assert run.code == 0, run.err
+    (scoring,) = registry.scored_tests("pot")
     stamps = [RetrievalResult.from_npz(npz).stamp for _, npz in kept_tests(registry, version, scoring.model)]
+    assert scoring.split == "day"
     assert scoring.stamp not in stamps
 
 

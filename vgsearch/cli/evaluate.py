@@ -84,7 +84,7 @@ def evaluate(
     With --fda the photos are scored in another style, kept apart from plain ones in all that is stored.
 
     With --rerank the same candidates are judged in a second order too, on the same queries; on a test each n
-    counts as a scoring.
+    counts as a scoring, and is kept as a result of its own.
 
     What it makes of the images is kept, so that scoring it again reads no image (see vgsearch descriptors).
     """
@@ -139,6 +139,8 @@ def evaluate(
             for n, each in reranked.items():
                 files[f"{stem}_geowarp_top{n}.npz"] = each.to_npz_bytes()
             looks = [seal.note(retrieval_set, each.stamp) for each in reranked.values()]
+            for each in reranked.values():
+                seal.keep(retrieval_set, each)
             for line in rerank_lines(result, reranked, looks[-1]):
                 console.print(line, markup=False, highlight=False, soft_wrap=True)
         if distance_curve:

@@ -43,13 +43,15 @@ def report(
         raise VgsearchError("vgsearch report prints the paper's tables: add --paper, e.g. --paper --table 1")
     if out is not None and out.suffix not in (".md", ".csv"):
         raise VgsearchError(f"--out writes Markdown or CSV: name a file that ends in .md or .csv, got {out}")
+    from vgsearch.cli.rerankers import kept_rerankers
     from vgsearch.reporting.paper.filled import fill_table
     from vgsearch.reporting.paper.printed import TABLE_NUMBERS, printed_tables
     from vgsearch.reporting.paper.unplaced import unplaced_scores
 
     printed = printed_tables(table or TABLE_NUMBERS)
     ours, remarks = _read(home)
-    tables = [fill_table(each, ours.runs) for each in printed]
+    rerankers = kept_rerankers(home)
+    tables = [fill_table(each, ours.runs, rerankers) for each in printed]
     unplaced = unplaced_scores(ours.runs, tables) if not table else []
     remarks = [*remarks, *ours.unreadable, _summary(tables)]
     console = Console()

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from vgsearch.data.retrieval_set import RetrievalSet
     from vgsearch.models.precision import Precision, PrecisionName
     from vgsearch.rerank.network import GeoWarpNetwork
+    from vgsearch.rerank.reranking import NamedReranker, Reranking
     from vgsearch.retrieval.recall import RetrievalResult
 
 DEFAULT_TOP = "5,10,15"
@@ -54,22 +55,24 @@ class Reranker:
     """A network that re-ranks, and how many candidates of each query.
 
     Attributes:
-        name: What the user called it.
+        named: What it is, and where it comes from.
         identity: Tells its weights and description from others.
         network: On the model's device, in eval mode.
         precision: Of its encoder.
         tops: Each n, ascending.
     """
 
-    name: str
+    named: NamedReranker
     identity: str
     network: GeoWarpNetwork
     precision: Precision
     tops: tuple[int, ...]
 
-    def stamp(self, stamp: str, n: int) -> str:
-        """What a re-ranked result is counted under, made from the stamp of the plain one."""
-        return f"{stamp}-geowarp-{self.identity}-{self.precision.name}-top{n}"
+    def reranking(self, n: int) -> Reranking:
+        """What a result is counted and kept under."""
+        from vgsearch.rerank.reranking import Reranking
+
+        return Reranking(self.identity, self.precision.name, n, self.named)
 
 
 def load_reranker(
@@ -84,6 +87,7 @@ def load_reranker(
     from vgsearch.cli.rerankers import find_reranker
     from vgsearch.models.precision import resolve_precision
     from vgsearch.rerank.checkpoint import geowarp_identity, load_geowarp
+    from vgsearch.rerank.reranking import NamedReranker
 
     if rerank is None:
         if top is not None:
@@ -97,7 +101,7 @@ def load_reranker(
         precision = "fp16" if on_gpu else "fp32"
     folder = find_reranker(rerank, home)
     return Reranker(
-        rerank.partition(":")[2],
+        NamedReranker.of_checkpoint(folder),
         geowarp_identity(folder),
         load_geowarp(folder, model.device),
         resolve_precision(precision, model.device),
@@ -113,7 +117,7 @@ def rerank_result(
     console: Console,
     home: Path,
 ) -> dict[int, RetrievalResult]:
-    """The result for each n, under a stamp of its own, from one pass over the pairs of the largest.
+    """The result for each n, under a stamp and a name of its own, from one pass over the largest's pairs.
 
     Args:
         reranker: What scores the pairs.
@@ -153,15 +157,12 @@ def rerank_result(
             ),
             progress=advance,
         )
-    return {
-        n: judge(
-            reorder(plain.neighbour_ids, scores, n),
-            retrieval_set,
-            reranker.stamp(plain.stamp, n),
-            detailed=True,
-        )
-        for n in reranker.tops
-    }
+    results = {}
+    for n in reranker.tops:
+        how, order = reranker.reranking(n), reorder(plain.neighbour_ids, scores, n)
+        judged = judge(order, retrieval_set, how.stamp(plain.stamp), detailed=True)
+        results[n] = replace(judged, set_name=how.set_name(plain.set_name))
+    return results
 
 
 def rerank_lines(plain: RetrievalResult, reranked: dict[int, RetrievalResult], looks: str) -> list[str]:

@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import re
+from contextlib import suppress
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from vgsearch.errors import CheckpointError, ConfigError
+
+if TYPE_CHECKING:
+    from vgsearch.rerank.reranking import NamedReranker
 
 RERANKERS_FOLDER = "rerankers"
 _NAME = re.compile(r"[A-Za-z0-9._-]{1,128}")
@@ -56,3 +61,17 @@ def find_reranker(text: str, home: Path, *, option: str = "--rerank") -> Path:
         f"{option}: {name} is no GeoWarp checkpoint, neither as a folder nor in {home / RERANKERS_FOLDER} "
         f"({there})"
     )
+
+
+def kept_rerankers(home: Path) -> list[NamedReranker]:
+    """The networks below `home`, in the order of their names."""
+    from vgsearch.rerank.checkpoint import is_geowarp
+    from vgsearch.rerank.reranking import NamedReranker
+
+    found = []
+    for folder in sorted((home / RERANKERS_FOLDER).glob("*")):
+        # A damaged one is no answer to anything.
+        with suppress(CheckpointError):
+            if is_geowarp(folder):
+                found.append(NamedReranker.of_checkpoint(folder))
+    return found

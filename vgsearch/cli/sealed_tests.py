@@ -6,6 +6,7 @@ import json
 import os
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 
@@ -25,6 +26,7 @@ from vgsearch.registry.store_uri import STORE_FILE
 from vgsearch.reporting.looks import looks_in_words
 from vgsearch.retrieval.recall import RetrievalResult
 from vgsearch.translation.origin import original_of
+from vgsearch.translation.translated_name import TranslatedName
 
 
 class Seal:
@@ -111,11 +113,18 @@ class Seal:
     def keep(self, retrieval_set: RetrievalSet, result: RetrievalResult) -> None:
         """Keep a test's result with the run of the model, if it is a recorded one, for `vgsearch report`.
 
-        The result of a translation is none of the test as it is, and not kept.
+        The name of its set says of a translation how it was made; of photos that were changed in any other
+        way, which are not those of the test, nothing is kept.
         """
-        test = self._test_by(Path.resolve, retrieval_set)
+        translated = TranslatedName.of_folders(retrieval_set.database.root, retrieval_set.queries.root)
+        if translated is None:
+            test = self._test_by(Path.resolve, retrieval_set)
+        else:
+            test = self.test_of(retrieval_set)
         version = None if test is None or self._problem else self._version()
         if test is not None and version is not None:
+            if translated is not None:
+                result = replace(result, set_name=translated.set_name(result.set_name))
             content = result.to_npz_bytes()
             keep_test(self._registry, version, self.key, test, stamp=result.stamp, content=content)
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +18,10 @@ from vgsearch.registry.names import SELECTED_ON_TAG, SELECTED_ON_TEST_TAG
 from vgsearch.registry.protocol import Registry
 from vgsearch.registry.records import CombinationKind, ModelVersion
 from vgsearch.registry.scored_tests import TESTED_TAG, model_key
+from vgsearch.reporting.paper.filled import FilledRow, fill_table
+from vgsearch.reporting.paper.our_runs import OurRun, read_our_runs
+from vgsearch.reporting.paper.printed import printed_tables
+from vgsearch.rerank.reranking import NamedReranker, RerankerSort, Reranking
 from vgsearch.retrieval.recall import RetrievalResult
 
 DATA = DataConfig(
@@ -32,6 +38,9 @@ def paper_config(**changes: object) -> TrialConfig:
     """The paper's ResNet-18 with CosFace, as its code trained it."""
     own: dict[str, object] = {"epochs": 3, "frozen_bn": "batch", **changes}
     return TrialConfig.model_validate(own)
+
+
+EFFICIENTNET_GRL = paper_config(backbone="tf_efficientnetv2_s.in1k", domain={"grl_alpha": 0.3})
 
 
 def result(
@@ -51,6 +60,28 @@ def result(
     ranks[first : first + later] = 4
     stamp = f"{IMAGES}-25m-{method}-{size}"
     return RetrievalResult(split, ranks, 0, stamp, query_extraction_s=seconds)
+
+
+def styled(own: RetrievalResult, end: str, *, images: str = "") -> RetrievalResult:
+    """The same hits on other photos: the set's name has an end, and the stamp other images."""
+    name = f"{own.set_name}{end}"
+    images = images or hashlib.md5(name.encode()).hexdigest()[:16]
+    return replace(own, set_name=f"test/{name}", stamp=own.stamp.replace(IMAGES, images))
+
+
+def reranked(
+    own: RetrievalResult,
+    sort: RerankerSort,
+    n: int,
+    *,
+    name: str = "warp",
+    identity: str = "0123456789abcdef",
+    trained_on: str = "",
+) -> RetrievalResult:
+    """The same hits as if they came of a second order."""
+    trained_on = trained_on or ("sf_xs/train" if sort.kind == "trained" else "")
+    how = Reranking(identity, "fp32", n, NamedReranker(name, sort, trained_on))
+    return replace(own, set_name=how.set_name(own.set_name), stamp=how.stamp(own.stamp))
 
 
 class Recorded:
@@ -117,23 +148,32 @@ class Recorded:
         self._tested(version, results)
         return version
 
+    def keep(self, version: ModelVersion, split: str, *results: RetrievalResult) -> None:
+        """Count and keep further results on one test, whatever their sets are called."""
+        for each in results:
+            self._count(version, split, each)
+            keep_test(
+                self.registry,
+                version,
+                key_of(version),
+                split,
+                stamp=each.stamp,
+                content=each.to_npz_bytes(),
+            )
+
     def _tested(
         self, version: ModelVersion, results: tuple[RetrievalResult, ...], *, keep: bool = True
     ) -> None:
-        key = key_of(version)
         for each in results:
-            self.registry.count_test_scoring(
-                version.search, each.set_name, reference=version.reference, stamp=each.stamp, model=key
-            )
             if keep:
-                keep_test(
-                    self.registry,
-                    version,
-                    key,
-                    each.set_name,
-                    stamp=each.stamp,
-                    content=each.to_npz_bytes(),
-                )
+                self.keep(version, each.set_name, each)
+            else:
+                self._count(version, each.set_name, each)
+
+    def _count(self, version: ModelVersion, split: str, own: RetrievalResult) -> None:
+        self.registry.count_test_scoring(
+            version.search, split, reference=version.reference, stamp=own.stamp, model=key_of(version)
+        )
 
     def _checkpoint(self, search: str, uid: str, trial: TrialConfig) -> Path:
         folder = self.folder / search / uid
@@ -147,3 +187,14 @@ class Recorded:
 
 def key_of(version: ModelVersion) -> str:
     return model_key(version.weights_sha256, ARCHITECTURE)
+
+
+def read(recorded: Recorded) -> tuple[OurRun, ...]:
+    found = read_our_runs(recorded.registry)
+    assert not found.unreadable
+    return found.runs
+
+
+def row(recorded: Recorded, table: int, index: int) -> FilledRow:
+    (printed,) = printed_tables([table])
+    return fill_table(printed, read(recorded)).rows[index]

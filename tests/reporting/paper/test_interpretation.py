@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import replace
 
 import pytest
 
 from vgsearch.config.trial import TrialConfig
-from vgsearch.reporting.paper.asked import GEOWARP, TODAYGAN, Asked
+from vgsearch.reporting.paper.asked import Asked, AskedTranslation
 from vgsearch.reporting.paper.interpretation import BACKBONES, asked_by, backbone_of
 from vgsearch.reporting.paper.printed import printed_tables
+from vgsearch.rerank.reranking import RerankerSort
 
 ASKED = {table.number: [asked_by(table.number, row) for row in table.rows] for table in printed_tables()}
 RESNET, EFFICIENTNET = "resnet18.tv_in1k", "tf_efficientnetv2_s.in1k"
@@ -69,14 +71,36 @@ def test_what_is_no_target_and_why() -> None:
     assert not any(each.no_target for number in plain for each in ASKED[number])
 
 
-def test_methods_that_are_not_here() -> None:
-    counts = {number: Counter(each.method for each in rows) for number, rows in ASKED.items()}
-    assert counts[3] == {"": 1, TODAYGAN: 2}
-    assert {number: counts[number][""] for number in (5, 9, 10, 11, 12, 13, 14, 18)} == dict.fromkeys(
-        (5, 9, 10, 11, 12, 13, 14, 18), 1
-    )
-    assert counts[6] == {"": 3, GEOWARP: 1}
-    assert not any(set(counts[number]) - {""} for number in (1, 2, 4, 7, 8, 15, 16, 17))
+def test_translated_rows_say_which_photos_and_from_what_to_what() -> None:
+    assert [each.translation for each in ASKED[3]] == [
+        None,
+        AskedTranslation("queries", "night", "day"),
+        AskedTranslation("database", "day", "night"),
+    ]
+    assert not any(each.translation for number in ASKED if number != 3 for each in ASKED[number])
+
+
+def test_reranked_rows_say_by_what_and_how_many() -> None:
+    reranked = {
+        number: [(each.reranker, each.top) for each in rows if each.reranker]
+        for number, rows in ASKED.items()
+    }
+    assert {number: len(rows) for number, rows in reranked.items() if rows} == {
+        **{5: 4, 6: 1, 9: 14, 10: 9, 11: 14, 12: 6, 13: 14, 14: 6, 18: 14}
+    }
+    assert reranked[6] == [(RerankerSort("imported", "resnet50", "netvlad"), 10)]
+    for number in (9, 11, 13, 18):
+        assert reranked[number] == [
+            (RerankerSort("imported", encoder, pooling), n)
+            for encoder in ("alexnet", "resnet50", "vgg16")
+            for pooling in ("gem", "netvlad")
+            for n in ((5,) if encoder == "vgg16" else (5, 10, 15))
+        ]
+    for number in (10, 12, 14):
+        assert {sort.kind for sort, _ in reranked[number]} == {"trained"}
+    # The rest of each is the network of its first row.
+    for number in (5, 9, 10, 11, 12, 13, 14, 18):
+        assert {replace(each, reranker=None, top=0) for each in ASKED[number]} == {ASKED[number][0]}
 
 
 def test_queries_and_styles() -> None:

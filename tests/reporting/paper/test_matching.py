@@ -2,35 +2,16 @@
 
 from __future__ import annotations
 
-import hashlib
-from dataclasses import replace
 from typing import Any
 
 import pytest
 
-from tests.reporting.paper.recorded import IMAGES, Recorded, key_of, paper_config, result
-from vgsearch.registry.kept_tests import keep_test
+from tests.reporting.paper.recorded import Recorded, paper_config, read, result, row
 from vgsearch.reporting.paper.asked import Asked
-from vgsearch.reporting.paper.filled import FilledRow, fill_table
-from vgsearch.reporting.paper.matching import answers, differences, find_match, scoring_differences
-from vgsearch.reporting.paper.our_runs import OurRun, OurTest, read_our_runs
-from vgsearch.reporting.paper.printed import printed_tables
-from vgsearch.reporting.paper.unplaced import unplaced_scores
-from vgsearch.retrieval.recall import RetrievalResult
+from vgsearch.reporting.paper.matching import answers, differences, find_match
+from vgsearch.reporting.paper.our_runs import OurRun
 
 RESNET = Asked("resnet18.tv_in1k")
-EFFICIENTNET_GRL = paper_config(backbone="tf_efficientnetv2_s.in1k", domain={"grl_alpha": 0.3})
-
-
-def read(recorded: Recorded) -> tuple[OurRun, ...]:
-    found = read_our_runs(recorded.registry)
-    assert not found.unreadable
-    return found.runs
-
-
-def row(recorded: Recorded, table: int, index: int) -> FilledRow:
-    (printed,) = printed_tables([table])
-    return fill_table(printed, read(recorded)).rows[index]
 
 
 @pytest.fixture
@@ -128,116 +109,6 @@ def test_values_of_another_objective_do_not_outbid(recorded: Recorded) -> None:
     match = find_match(read(recorded), RESNET)
     assert match is not None
     assert match.run.search == "a"
-
-
-def test_missing_splits_have_the_command_that_scores_them(recorded: Recorded) -> None:
-    recorded.search("a")
-    recorded.trial("a", "a0", paper_config(), 60.0, result("sf_xs", 522, 141))
-    filled = row(recorded, 1, 2)
-    assert filled.state == "ours"
-    assert set(filled.ours) == {("sf_xs", 1), ("sf_xs", 5)}
-    assert filled.ours["sf_xs", 5].hits == 522 + 141
-    assert filled.commands == (
-        "vgsearch evaluate models:/vgsearch-a/1 --on test/tokyo_xs --on test/tokyo_night",
-    )
-    assert row(recorded, 7, 1).state == "not run"  # fp32 is asked for there
-
-
-def test_query_methods_and_styles_do_not_pass_for_plain_queries(recorded: Recorded) -> None:
-    recorded.search("a")
-    recorded.trial(
-        "a", "a0", paper_config(precision="fp32"), 60.0, result("sf_xs", 470, method="central_crop")
-    )
-    native, crop = row(recorded, 7, 0), row(recorded, 7, 1)
-    assert (native.state, crop.state) == ("not scored", "ours")
-    assert crop.ours["sf_xs", 1].hits == 470
-    assert crop.commands[0].endswith("--on test/tokyo_xs --on test/tokyo_night --query-method central_crop")
-
-    recorded.search("b")
-    version = recorded.trial("b", "b0", EFFICIENTNET_GRL, 70.0)
-    keep(recorded, version, "tokyo_night", styled("queries_to_database", 74))
-    states = [row(recorded, 4, i).state for i in range(5)]
-    assert states == ["not scored", "not scored", "not scored", "ours", "not scored"]
-
-
-def test_other_betas_seeds_and_styles_are_said_and_do_not_displace_the_defaults(recorded: Recorded) -> None:
-    recorded.search("a")
-    version = recorded.trial("a", "a0", EFFICIENTNET_GRL, 70.0)
-    for end, said in (
-        ("-beta0.05-seed0", "FDA beta 0.05 (default 0.01)"),
-        ("-beta0.01-seed7", "FDA seed 7 (default 0)"),
-        (
-            "-beta0.01-seed0-style1a2b3c4d",
-            "FDA in the style of the photos 1a2b3c4d of --fda-style (paper: of training photos)",
-        ),
-        ("", "FDA with a beta and a seed that were not recorded"),
-    ):
-        own = OurTest("tokyo_night", styled("train_to_split", 50, end))
-        assert scoring_differences(own) == [said]
-        keep(recorded, version, "tokyo_night", own.result)
-    shown = {
-        each.scored_as.removeprefix("native fda train_to_split ")
-        for each in unplaced_scores(read(recorded), [])
-    }
-    assert shown == {"beta 0.05", "seed 7", "style 1a2b3c4d", "beta unknown"}
-    # The last of all in the order of stamps.
-    keep(recorded, version, "tokyo_night", styled("train_to_split", 30, "-beta0.01-seed0", images="f" * 16))
-    filled = row(recorded, 4, 1)
-    assert (filled.ours["tokyo_night", 1].hits, filled.differences) == (30, ())
-
-
-def test_what_is_not_usual_is_shown_of_models_without_a_row(recorded: Recorded) -> None:
-    recorded.search("a")
-    near = result("sf_xs", 400, method="five_crops", size="200px-480x640")
-    near = replace(near, stamp=near.stamp.replace("25m", "10m"))
-    recorded.trial("a", "a0", paper_config(), 60.0, near, result("sf_xs", 300))
-    shown = {each.scored_as for each in unplaced_scores(read(recorded), [])}
-    assert shown == {"five_crops within 10m 200px 480x640", "native"}
-
-
-def styled(setting: str, hits: int, end: str = "-beta0.01-seed0", *, images: str = "") -> RetrievalResult:
-    """A result on Tokyo Night in other styles."""
-    plain, name = result("tokyo_night", hits), f"tokyo_night-fda-{setting}{end}"
-    images = images or hashlib.md5(name.encode()).hexdigest()[:16]
-    return replace(plain, set_name=f"test/{name}", stamp=plain.stamp.replace(IMAGES, images))
-
-
-def keep(recorded: Recorded, version: Any, split: str, own: Any) -> None:
-    recorded.registry.count_test_scoring(
-        version.search, split, reference="x", stamp=own.stamp, model=key_of(version)
-    )
-    keep_test(recorded.registry, version, key_of(version), split, stamp=own.stamp, content=own.to_npz_bytes())
-
-
-def test_other_queries_under_the_same_name_are_said(recorded: Recorded) -> None:
-    recorded.search("a")
-    recorded.trial("a", "a0", paper_config(), 60.0, result("tokyo_xs", 100, queries=250))
-    filled = row(recorded, 1, 2)
-    assert filled.ours["tokyo_xs", 1].num_queries == 250
-    assert "250 queries of Tokyo XS, not 315" in filled.differences
-
-
-@pytest.mark.parametrize(
-    ("method", "table", "index"), [("native", 7, 0), ("central_crop", 7, 1), ("five_crops", 17, 3)]
-)
-@pytest.mark.parametrize(
-    ("size", "said"),
-    [
-        ("fullsize-480x640", "brought to 480x640 px, not to the database's own size"),
-        ("200px", "images at 200px, not at full size"),
-    ],
-)
-def test_another_size_is_said_and_does_not_displace_the_full_one(
-    recorded: Recorded, method: str, table: int, index: int, size: str, said: str
-) -> None:
-    recorded.search("a")
-    config = paper_config(precision="fp32")
-    other = result("sf_xs", 400, method=method, size=size)
-    version = recorded.trial("a", "a0", config, 60.0, other)
-    assert row(recorded, table, index).differences == (said,)
-    keep(recorded, version, "sf_xs", result("sf_xs", 300, method=method))
-    filled = row(recorded, table, index)
-    assert (filled.ours["sf_xs", 1].hits, filled.differences) == (300, ())
 
 
 def test_a_branch_of_a_trunk_is_said(recorded: Recorded) -> None:

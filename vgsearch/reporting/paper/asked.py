@@ -5,6 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from vgsearch.rerank.reranking import RerankerSort
+from vgsearch.translation.translated_folder import SplitPart
+
 LossName = Literal["cosface", "arcface", "sphereface"]
 PrecisionKind = Literal["fp32", "mixed"]
 
@@ -30,8 +33,21 @@ SOUP_VAL_REASON = (
     "its published code ranks the pot by R@5, accepts by R@1 and averages integer buffers into floats; six "
     "of the eight criteria are test sets"
 )
-GEOWARP = "GeoWarp re-ranking"
-TODAYGAN = "ToDayGAN translation"
+
+
+@dataclass(frozen=True)
+class AskedTranslation:
+    """Which photos of a split are translated by ToDayGAN, and from what to what.
+
+    Attributes:
+        part: Its queries or its database.
+        source: What they show.
+        target: What they become.
+    """
+
+    part: SplitPart
+    source: str
+    target: str
 
 
 @dataclass(frozen=True)
@@ -51,7 +67,9 @@ class Asked:
         query_method: How queries are brought to the network.
         fda: At scoring, whose style goes where by Fourier domain adaptation; empty for none.
         criterion: Of a greedy soup, the recall that it was chosen by; None for a single network.
-        method: What the row needs beside a trained network; empty for nothing.
+        reranker: What sort of network re-ranks; None for none.
+        top: How many candidates of each query it re-ranks; 0 without one.
+        translation: Which photos are translated; None for none.
         no_target: Why its figures are no target; empty where they are one.
     """
 
@@ -67,5 +85,7 @@ class Asked:
     query_method: str = "native"
     fda: str = ""
     criterion: str | None = None
-    method: str = ""
+    reranker: RerankerSort | None = None
+    top: int = 0
+    translation: AskedTranslation | None = None
     no_target: str = ""

@@ -6,17 +6,18 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 
+from vgsearch.config.geowarp import PoolingName
 from vgsearch.reporting.paper.asked import (
-    GEOWARP,
     GRL_REASON,
     SOUP_TEST_REASON,
     SOUP_VAL_REASON,
-    TODAYGAN,
     Asked,
+    AskedTranslation,
     LossName,
     PrecisionKind,
 )
 from vgsearch.reporting.paper.printed import PrintedRow
+from vgsearch.rerank.reranking import RerankerKind, RerankerSort
 
 Labels = Mapping[str, str]
 
@@ -53,6 +54,12 @@ FDA_SETTINGS = {
     "FDA from tokyo-night queries to the tokyo-night database": "queries_to_database",
     "FDA from tokyo-night queries to the tokyo-night database (without overwrite)": "queries_to_database_add",
 }
+TRANSLATIONS = {
+    "None": None,
+    "Night query images to day": AskedTranslation("queries", "night", "day"),
+    "Day database images to night": AskedTranslation("database", "day", "night"),
+}
+_POOLINGS: dict[str, PoolingName] = {"gem": "gem", "netvlad": "netvlad"}
 _CRITERIA = {"sf-xs val": "val", "sf-xs test": "test/sf_xs", "tokyo xs": "test/tokyo_xs"}
 _CRITERIA["tokyo night"] = "test/tokyo_night"
 
@@ -96,16 +103,19 @@ def _reversal(labels: Labels) -> Asked:
 
 
 def _translated(labels: Labels) -> Asked:
-    return replace(_EFFICIENTNET_GRL, method="" if labels["Augmentation"] == "None" else TODAYGAN)
+    return replace(_EFFICIENTNET_GRL, translation=TRANSLATIONS[labels["Augmentation"]])
 
 
 def _restyled(labels: Labels) -> Asked:
     return replace(_EFFICIENTNET_GRL, fda=FDA_SETTINGS[labels["Augmentation"]])
 
 
-def _reranked(base: Asked) -> Callable[[Labels], Asked]:
+def _reranked(base: Asked, kind: RerankerKind) -> Callable[[Labels], Asked]:
     def read(labels: Labels) -> Asked:
-        return replace(base, method="" if labels["n"] == "-" else GEOWARP)
+        if labels["n"] == "-":
+            return base
+        sort = RerankerSort(kind, labels["Re-rank aux network"], _POOLINGS[labels["Pooling"]])
+        return replace(base, reranker=sort, top=int(labels["n"]))
 
     return read
 
@@ -122,8 +132,10 @@ def _backbones(labels: Labels) -> Asked:
     for addition in additions:
         if addition == "SphereFace":
             asked = replace(asked, loss="sphereface", margin=1.5)
-        elif addition.startswith("GeoWarp"):
-            asked = replace(asked, method=GEOWARP)
+        elif words := re.fullmatch(r"GeoWarp \((\w+)\+(\w+)\+([0-9]+)\)", addition):
+            # Its figures are those of Table 13, with the authors' models.
+            sort = RerankerSort("imported", words[1], _POOLINGS[words[2]])
+            asked = replace(asked, reranker=sort, top=int(words[3]))
         else:
             asked = replace(asked, weights={"Place365": "places365", "GLDV 2": "gldv2"}[addition])
     return asked
@@ -154,18 +166,18 @@ _READERS: dict[int, Callable[[Labels], Asked]] = {
     2: _reversal,
     3: _translated,
     4: _restyled,
-    5: _reranked(_EFFICIENTNET_GRL),
+    5: _reranked(_EFFICIENTNET_GRL, "imported"),
     6: _backbones,
     7: _queries,
     8: _soups,
-    9: _reranked(replace(_RESNET, precision="fp32")),
-    10: _reranked(replace(_RESNET, precision="fp32")),
-    11: _reranked(replace(_MOBILENET, epochs=4)),
-    12: _reranked(replace(_MOBILENET, epochs=4)),
-    13: _reranked(_EFFICIENTNET),
-    14: _reranked(_EFFICIENTNET),
+    9: _reranked(replace(_RESNET, precision="fp32"), "imported"),
+    10: _reranked(replace(_RESNET, precision="fp32"), "trained"),
+    11: _reranked(replace(_MOBILENET, epochs=4), "imported"),
+    12: _reranked(replace(_MOBILENET, epochs=4), "trained"),
+    13: _reranked(_EFFICIENTNET, "imported"),
+    14: _reranked(_EFFICIENTNET, "trained"),
     15: _backbones,
     16: _soups,
     17: _queries,
-    18: _reranked(_EFFICIENTNET_GRL),
+    18: _reranked(_EFFICIENTNET_GRL, "imported"),
 }

@@ -7,17 +7,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import PurePath
 
-from vgsearch.config.fda import DEFAULT_BETA, DEFAULT_SEED
 from vgsearch.config.trial import DomainConfig, TrialConfig
-from vgsearch.data.fda_name import FdaName
 from vgsearch.registry.params import flatten
 from vgsearch.reporting.paper.asked import ITERATIONS_PER_EPOCH, MARGIN_KEYS, Asked
-from vgsearch.reporting.paper.our_runs import OurRun, OurTest
-from vgsearch.reporting.paper.printed import DATA_SETS, query_counts
+from vgsearch.reporting.paper.our_runs import OurRun
 
 _USUAL_OBJECTIVE = "val/recall_at_1"
 _TRAIN_FOLDER = ("sf_xs", "train")
-DISTANCE, RESIZE = "25m", "fullsize"
 # Decided by the row, by the machine or by chance; of a backbone's keys see below.
 _NOT_COMPARED = {"seed", "compile", "precision", "weights", "trainable_stages", "backbone", "frozen_bn"}
 
@@ -50,7 +46,7 @@ def find_match(runs: Sequence[OurRun], asked: Asked) -> Match | None:
 
 def answers(run: OurRun, asked: Asked) -> bool:
     """Whether a run's declared settings are those of a row."""
-    if asked.method or not _has_backbone(run.trial, asked):
+    if not _has_backbone(run.trial, asked):
         return False
     if asked.criterion is not None:
         return run.kind == "soup" and run.method == "greedy" and run.criterion == asked.criterion
@@ -111,51 +107,6 @@ def paper_trial(run: OurRun, asked: Asked) -> TrialConfig:
             "epochs": asked.epochs,
         }
     )
-
-
-def find_test(run: OurRun, split: str, asked: Asked) -> OurTest | None:
-    """A run's result on a split as a row asks for it, scored as the paper does if there is such a one."""
-    found = [
-        test
-        for test in run.tests
-        if test.split == split
-        and test.asked is not None
-        and test.asked.query_method == asked.query_method
-        and (test.fda.setting if test.fda else "") == asked.fda
-    ]
-    return min(found, key=lambda test: len(scoring_differences(test)), default=None)
-
-
-def scoring_differences(test: OurTest) -> list[str]:
-    """In what a test was scored otherwise than the paper's, in words."""
-    wanted = query_counts().get(test.split)
-    found = []
-    if wanted is not None and test.result.num_queries != wanted:
-        found.append(f"{test.result.num_queries} queries of {DATA_SETS[test.split]}, not {wanted}")
-    asked = test.asked
-    if asked is None:
-        return [*found, "scored in an unknown way"]
-    if asked.threshold != DISTANCE:
-        found.append(f"positives within {asked.threshold}, not {DISTANCE}")
-    if asked.resize != RESIZE:
-        found.append(f"images at {asked.resize}, not at full size")
-    if asked.target:
-        found.append(f"brought to {asked.target} px, not to the database's own size")
-    return found + ([] if test.fda is None else _fda_differences(test.fda))
-
-
-def _fda_differences(fda: FdaName) -> list[str]:
-    """What is not our default; the paper says neither beta nor how it paired photos."""
-    found = []
-    if fda.beta is None:
-        found.append("FDA with a beta and a seed that were not recorded")
-    elif fda.beta != DEFAULT_BETA:
-        found.append(f"FDA beta {fda.beta} (default {DEFAULT_BETA})")
-    if fda.seed not in (None, DEFAULT_SEED):
-        found.append(f"FDA seed {fda.seed} (default {DEFAULT_SEED})")
-    if fda.style:
-        found.append(f"FDA in the style of the photos {fda.style} of --fda-style (paper: of training photos)")
-    return found
 
 
 def _has_backbone(trial: TrialConfig, asked: Asked) -> bool:

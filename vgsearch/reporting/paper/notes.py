@@ -6,23 +6,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from string import ascii_lowercase
 
-from vgsearch.reporting.paper.asked import GEOWARP, TODAYGAN
 from vgsearch.reporting.paper.filled import FilledRow, FilledTable
 from vgsearch.reporting.paper.labels import LabelColumns
 from vgsearch.reporting.paper.printed import DATA_SETS, printed_recall, query_counts
 from vgsearch.reporting.verdicts import listed, outside
 from vgsearch.reporting.wording import with_interval
-
-_BY_HAND = {
-    TODAYGAN: (
-        "vgsearch translate SPLIT OUT --part queries --weights DIR (or --part database --from day --to "
-        "night) writes the split, and vgsearch evaluate MODEL --on OUT scores it"
-    ),
-    GEOWARP: (
-        "vgsearch import geowarp FILE --encoder NAME takes the authors' weights, and vgsearch evaluate "
-        "MODEL --on SPLIT --rerank geowarp:NAME --top 5,10,15 scores it"
-    ),
-}
 
 
 @dataclass(frozen=True)
@@ -129,14 +117,10 @@ def _paper_texts(row: FilledRow) -> list[str]:
     texts = []
     if row.asked.no_target:
         texts.append(f"no target: {row.asked.no_target}")
-    if row.asked.method:
-        texts.append(f"not matched here: {_BY_HAND[row.asked.method]}")
     return texts
 
 
 def _our_text(row: FilledRow) -> str:
-    if row.state == "not matched":
-        return ""
     if row.match is None:
         return "not run:"
     run, count = row.match.run, row.match.num_matching
@@ -145,6 +129,7 @@ def _our_text(row: FilledRow) -> str:
     parts = [f"ours: {run.reference}{champion}{which}"]
     if run.val_percent is not None:
         parts.append(f"{run.objective} {run.val_percent:.1f}")
+    parts += row.other_networks
     if run.selected_on_test:
         parts.append("* selected on test: a test had a say in choosing it, so its test recalls are no result")
     if row.differences:

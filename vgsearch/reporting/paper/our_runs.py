@@ -10,7 +10,6 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from vgsearch.config.trial import TrialConfig
-from vgsearch.data.fda_name import FdaName
 from vgsearch.errors import CheckpointError, DataError, RegistryError, RegistryUnreachableError
 from vgsearch.models.checkpoint import read_spec
 from vgsearch.registry.checkpoint_files import LINEAGE_FILE
@@ -24,34 +23,12 @@ from vgsearch.registry.records import (
     TrialRecord,
     VersionKind,
 )
+from vgsearch.reporting.paper.our_tests import OurTest
 from vgsearch.retrieval.recall import RetrievalResult
-from vgsearch.retrieval.stamp import Stamp
 
 _OBJECTIVE_TAG = "vgsearch.objective"
+_TEST_PARAM = "data.tests."
 _USUAL_OBJECTIVES = ("val/recall_at_1", "val/mean/recall_at_1")
-
-
-@dataclass(frozen=True)
-class OurTest:
-    """One recorded result on a test split.
-
-    Attributes:
-        split: The test's name in the data section.
-        result: Query by query; its stamp says how it was scored.
-    """
-
-    split: str
-    result: RetrievalResult
-
-    @property
-    def asked(self) -> Stamp | None:
-        """How it was scored: distance of a positive, query method, sizes; None if the stamp says nothing."""
-        return Stamp.read(self.result.stamp)
-
-    @property
-    def fda(self) -> FdaName | None:
-        """Whose style went where at scoring, by the end of the scored set's name; None for plain photos."""
-        return FdaName.of_set(self.result.set_name)
 
 
 @dataclass(frozen=True)
@@ -72,6 +49,7 @@ class OurRun:
         selected_on_test: Whether a test split had a say in choosing it.
         trunk_epochs: Epochs of the trunk that it branched from; 0 without one.
         train_folder: The folder of training photos, as the search recorded it; empty where it did not.
+        test_folders: Likewise those of its tests, by name.
         tests: Its results.
     """
 
@@ -88,6 +66,7 @@ class OurRun:
     selected_on_test: bool
     trunk_epochs: int
     train_folder: str
+    test_folders: Mapping[str, str]
     tests: tuple[OurTest, ...]
 
 
@@ -187,6 +166,11 @@ def _our_run(
         selected_on_test=version.selected_on_test,
         trunk_epochs=int(search.params.get("search.branch.trunk_epochs", "0")),
         train_folder=search.params.get("data.train", ""),
+        test_folders={
+            key.removeprefix(_TEST_PARAM): folder
+            for key, folder in search.params.items()
+            if key.startswith(_TEST_PARAM)
+        },
         tests=tuple(
             OurTest(split, RetrievalResult.from_npz(content))
             for key in keys

@@ -25,7 +25,7 @@ _COLUMNS = (
     *("paper", "paper_low", "paper_high", "paper_queries"),
     *("ours", "ours_low", "ours_high", "ours_queries"),
     *("paper_extraction_s", "ours_extraction_s"),
-    *("state", "is_target", "why_no_target", "missing_method"),
+    *("state", "is_target", "why_no_target"),
     *("model", "matching", "selected_on_test", "differences", "commands"),
 )
 
@@ -117,7 +117,6 @@ def _csv_rows(table: int, number: int, row: FilledRow) -> list[dict[str, object]
         "state": row.state,
         "is_target": "no" if row.asked.no_target else "yes",
         "why_no_target": row.asked.no_target,
-        "missing_method": row.asked.method,
         "model": "" if match is None else match.run.reference,
         "matching": 0 if match is None else match.num_matching,
         "selected_on_test": "" if match is None else "yes" if match.run.selected_on_test else "no",

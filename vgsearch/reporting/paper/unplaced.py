@@ -9,18 +9,16 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from vgsearch.config.fda import DEFAULT_BETA, DEFAULT_SEED
-from vgsearch.data.fda_name import FdaName
 from vgsearch.reporting.fitting import Fitting
 from vgsearch.reporting.paper.filled import FilledTable
-from vgsearch.reporting.paper.matching import DISTANCE, RESIZE
-from vgsearch.reporting.paper.our_runs import OurRun, OurTest
+from vgsearch.reporting.paper.our_runs import OurRun
+from vgsearch.reporting.paper.our_tests import OurTest
 from vgsearch.reporting.paper.printed import DATA_SETS
 from vgsearch.reporting.paper.render import IntervalWriter, value_with
+from vgsearch.reporting.paper.unusual import unusual_fda, unusual_reranker, unusual_stamp, unusual_translation
 from vgsearch.reporting.table import new_table
 from vgsearch.reporting.wording import bracket, half_width
 from vgsearch.retrieval.recall import RECALL_NS
-from vgsearch.retrieval.stamp import Stamp
 
 TITLE = "Our other models on the paper's data sets, which stand for no row"
 REMARK = "The paper prints no figures of descriptor ensembles. * a test had a say in choosing it."
@@ -47,31 +45,38 @@ class UnplacedScore:
 
     @property
     def scored_as(self) -> str:
-        """Query method, and of the distance, the sizes and FDA what is not the usual."""
-        words = [] if self.test.asked is None else _stamp_words(self.test.asked)
-        return " ".join([*words, *([] if self.test.fda is None else _fda_words(self.test.fda))])
+        """Query method, and of everything else what is not the usual."""
+        return " ".join([*_query_words(self.test), *_photo_words(self.test), *_order_words(self.test)])
 
 
-def _stamp_words(asked: Stamp) -> list[str]:
+def _query_words(test: OurTest) -> list[str]:
     """`native`, and behind it `within 10m`, `480px` or `480x640`."""
-    words = [asked.query_method]
-    if asked.threshold != DISTANCE:
-        words.append(f"within {asked.threshold}")
-    if asked.resize != RESIZE:
-        words.append(asked.resize)
-    return [*words, *([asked.target] if asked.target else [])]
+    if test.asked is None:
+        return ["in an unknown way"]
+    return [test.asked.query_method, *(each.short for each in unusual_stamp(test.asked))]
 
 
-def _fda_words(fda: FdaName) -> list[str]:
-    """`fda queries_to_database`, and behind it beta, seed and style unless they are the defaults."""
-    words = ["fda", fda.setting]
-    if fda.beta is None:
-        words.append("beta unknown")
-    elif fda.beta != DEFAULT_BETA:
-        words.append(f"beta {fda.beta}")
-    if fda.seed not in (None, DEFAULT_SEED):
-        words.append(f"seed {fda.seed}")
-    return [*words, *([f"style {fda.style}"] if fda.style else [])]
+def _photo_words(test: OurTest) -> list[str]:
+    """`queries night to day`, `queries brightened`, `fda queries_to_database beta 0.05`."""
+    words = []
+    if (translated := test.translated) is not None:
+        is_bright = translated.kind == "brighten"
+        how = "brightened" if is_bright else f"{translated.source} to {translated.target}"
+        words += [translated.part, how, *(each.short for each in unusual_translation(translated))]
+    if test.fda is not None:
+        words += ["fda", test.fda.setting, *(each.short for each in unusual_fda(test.fda))]
+    return words
+
+
+def _order_words(test: OurTest) -> list[str]:
+    """`top 5 re-ranked by NAME (imported, resnet50 gem)`, and behind `trained` on what if not on SF-XS."""
+    if (how := test.reranking) is None:
+        return []
+    if how.network is None:
+        return [f"top {how.n} re-ranked by {how.identity}"]
+    sort = how.network.sort
+    kind = " ".join(each.short for each in unusual_reranker(how.network)) or sort.kind
+    return [f"top {how.n} re-ranked by {how.network.name} ({kind}, {sort.encoder} {sort.pooling})"]
 
 
 def unplaced_scores(runs: Sequence[OurRun], tables: Sequence[FilledTable]) -> list[UnplacedScore]:
