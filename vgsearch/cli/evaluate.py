@@ -135,7 +135,9 @@ def evaluate(
         ]
         console.print("; ".join(facts), markup=False, highlight=False, soft_wrap=True)
         if reranker is not None:
-            reranked = rerank_result(reranker, model, retrieval_set, result, console, home)
+            reranked, _ = rerank_result(
+                reranker, model, retrieval_set, result, console, home, use_store=use_store
+            )
             for n, each in reranked.items():
                 files[f"{stem}_geowarp_top{n}.npz"] = each.to_npz_bytes()
             looks = [seal.note(retrieval_set, each.stamp) for each in reranked.values()]

@@ -19,6 +19,7 @@ from vgsearch.cli.fda import fda
 from vgsearch.cli.gc import gc
 from vgsearch.cli.imports import import_app
 from vgsearch.cli.report import report
+from vgsearch.cli.rerank_search import rerank
 from vgsearch.cli.soup import soup
 from vgsearch.cli.status import status
 from vgsearch.cli.train import train
@@ -51,6 +52,7 @@ app.command()(evaluate)
 app.command()(compare)
 app.command()(soup)
 app.command()(ensemble)
+app.command()(rerank)
 app.command()(status)
 app.command()(best)
 app.command()(report)

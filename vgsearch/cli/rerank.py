@@ -116,7 +116,9 @@ def rerank_result(
     plain: RetrievalResult,
     console: Console,
     home: Path,
-) -> dict[int, RetrievalResult]:
+    *,
+    use_store: bool = True,
+) -> tuple[dict[int, RetrievalResult], float]:
     """The result for each n, under a stamp and a name of its own, from one pass over the largest's pairs.
 
     Args:
@@ -125,44 +127,29 @@ def rerank_result(
         retrieval_set: Where the photos are.
         plain: The detailed result that is re-ranked.
         console: For the bar.
-        home: A folder for scratch files.
+        home: A folder for scratch files and stored scores.
+        use_store: Whether scores are stored, and taken from there.
+
+    Returns:
+        Results by n, and the seconds that it took to score the pairs, once.
 
     Raises:
         VgsearchError: A photo cannot be read, or the network diverged.
         StorageError: `home` cannot be written or has no room for the features.
     """
-    from vgsearch.cli.named_model import extraction_bar
-    from vgsearch.rerank.pair_scoring import Machine, num_passes, score_candidates
+    from vgsearch.cli.pair_scores import pair_scores
     from vgsearch.rerank.reorder import reorder
-    from vgsearch.rerank.scratch_folder import scratch_folder
     from vgsearch.retrieval.scoring import judge
 
     assert plain.neighbour_ids is not None  # a detailed result has them
     candidates = plain.neighbour_ids[:, : reranker.tops[-1]]
-    with (
-        scratch_folder(home) as scratch,
-        extraction_bar(console, f"re-ranking {retrieval_set.name}", num_passes(candidates)) as advance,
-    ):
-        scores = score_candidates(
-            reranker.network,
-            retrieval_set.queries,
-            retrieval_set.database,
-            candidates,
-            machine=Machine(
-                device=model.device,
-                precision=reranker.precision,
-                batch_size=model.eval_config.batch_size,
-                loader_threads=model.loader_threads,
-                scratch=scratch,
-            ),
-            progress=advance,
-        )
+    found = pair_scores(reranker, model, retrieval_set, candidates, console, home, use_store=use_store)
     results = {}
     for n in reranker.tops:
-        how, order = reranker.reranking(n), reorder(plain.neighbour_ids, scores, n)
+        how, order = reranker.reranking(n), reorder(plain.neighbour_ids, found.scores, n)
         judged = judge(order, retrieval_set, how.stamp(plain.stamp), detailed=True)
         results[n] = replace(judged, set_name=how.set_name(plain.set_name))
-    return results
+    return results, found.seconds
 
 
 def rerank_lines(plain: RetrievalResult, reranked: dict[int, RetrievalResult], looks: str) -> list[str]:

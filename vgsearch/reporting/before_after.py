@@ -8,9 +8,10 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from vgsearch.reporting import wording
 from vgsearch.reporting.fitting import Fitting
 from vgsearch.reporting.table import new_table
-from vgsearch.retrieval.bootstrap import FEWEST_PLACES, BootstrapDifference
+from vgsearch.retrieval.bootstrap import FEWEST_PLACES
 from vgsearch.retrieval.compare import PairedComparison
 
 
@@ -63,10 +64,4 @@ def _narrow(comparisons: Mapping[str, Sequence[PairedComparison]], role: str, ma
 
 def _cells(each: PairedComparison) -> tuple[str, ...]:
     p_value = f"{each.mcnemar.p_value:.3g}"
-    return f"R@{each.first.n}", str(each.first), str(each.second), _points(each.bootstrap), p_value
-
-
-def _points(difference: BootstrapDifference) -> str:
-    low, high = 100 * difference.low, 100 * difference.high
-    mark = "" if difference.is_reliable else " *"
-    return f"{100 * difference.difference:+.1f} [{low:+.1f}, {high:+.1f}]{mark}"
+    return f"R@{each.first.n}", str(each.first), str(each.second), wording.points(each.bootstrap), p_value

@@ -72,7 +72,7 @@ def render_rounds(rounds: Sequence[EnsembleRound], *, criterion: str, num_querie
                 number,
                 Text(each.name),
                 f"{each.percent:.2f}",
-                wording.MISSING if each.difference is None else _points(each.difference),
+                wording.MISSING if each.difference is None else wording.points(each.difference, digits=2),
                 _verdict(each),
                 style=None if each.taken else "dim",
             )
@@ -108,12 +108,6 @@ def render_parts(parts: Sequence[EnsemblePart], *, fusion: str, descriptor_bytes
     else:
         cost += f"; what a query costs is not known: {len(parts) - len(known_ms)} members were not measured"
     return Group(Text("Members", style="bold"), table, Text(cost + "."))
-
-
-def _points(difference: BootstrapDifference) -> str:
-    low, high = 100 * difference.low, 100 * difference.high
-    mark = "" if difference.is_reliable else " *"
-    return f"{100 * difference.difference:+.2f} [{low:+.2f}, {high:+.2f}]{mark}"
 
 
 def _verdict(each: EnsembleRound) -> str:

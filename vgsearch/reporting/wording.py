@@ -5,6 +5,7 @@ from __future__ import annotations
 from rich.text import Text
 
 from vgsearch.reporting.rows import LeaderboardRow, MarginUnit
+from vgsearch.retrieval.bootstrap import BootstrapDifference
 from vgsearch.retrieval.recall import Recall
 
 MISSING = "-"
@@ -56,6 +57,13 @@ def half_width(recall: Recall | None) -> str:
 def with_interval(recall: Recall | None) -> str:
     """`63.0 [59.1, 66.7]`, or a dash."""
     return MISSING if recall is None else str(recall)
+
+
+def points(difference: BootstrapDifference, *, digits: int = 1) -> str:
+    """`+9.2 [+3.7, +15.3]`, in percent; with a star where too few places changed to believe it."""
+    low, high = 100 * difference.low, 100 * difference.high
+    mark = "" if difference.is_reliable else " *"
+    return f"{100 * difference.difference:+.{digits}f} [{low:+.{digits}f}, {high:+.{digits}f}]{mark}"
 
 
 def duration(seconds: float) -> str:

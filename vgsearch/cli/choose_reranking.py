@@ -1,0 +1,222 @@
+"""What `vgsearch rerank` does once its file is read: find networks, score, choose, print, record."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+
+import torch
+from rich.console import Console
+
+from vgsearch.cli.named_model import STORE_FOLDER, NamedModel, extraction_bar, lasting_name, named_model
+from vgsearch.cli.present_reranking import choice_lines, choice_table
+from vgsearch.cli.rerank import Reranker, load_reranker, rerank_lines, rerank_result
+from vgsearch.cli.rerankers import find_reranker, kept_rerankers
+from vgsearch.cli.sealed_tests import Seal
+from vgsearch.cli.store import open_registry
+from vgsearch.config.combination import CombinationDocument
+from vgsearch.config.folders import absolute_data
+from vgsearch.config.rerank_search import RerankSearch, RerankSpace
+from vgsearch.config.search import DataConfig
+from vgsearch.data.retrieval_set import RetrievalSet
+from vgsearch.ensembling.criterion import Criterion
+from vgsearch.ensembling.rerank_choice import ScoredReranking, choose_reranking
+from vgsearch.errors import ConfigError
+from vgsearch.registry.rerank_runs import RerankRuns
+from vgsearch.rerank.reranking import NamedReranker
+from vgsearch.retrieval.descriptor_store import DescriptorStore
+from vgsearch.retrieval.recall import RetrievalResult
+from vgsearch.training.data_cache import load_split, load_val_sets
+from vgsearch.training.threads import split_threads
+from vgsearch.training.val_scores import recall_metrics, result_files
+
+Results = Mapping[str, RetrievalResult]
+
+
+def choose_on_val(
+    document: CombinationDocument[RerankSearch],
+    console: Console,
+    *,
+    score_tests: bool,
+    home: Path,
+    data_root: Path,
+) -> ScoredReranking | None:
+    """Score every network with every n on val, and choose the best.
+
+    Args:
+        document: The checked file.
+        console: Where the outcome goes.
+        score_tests: Whether the chosen one is then scored on the model's tests, counted.
+        home: Absolute; its networks, its store and what it knows of pairs are used.
+        data_root: Absolute; where the folders of `val` start.
+
+    Returns:
+        The chosen one; None where none is better than the plain order.
+
+    Raises:
+        VgsearchError: One line on what cannot be done.
+    """
+    file = document.settings
+    model = named_model(file.model, home)
+    torch.set_num_threads(split_threads(None, model.device).compute)
+    data = _data(file, model, data_root)
+    criterion = _criterion(file, model, data)
+    networks = _networks(file.rerank, home)
+    sets = load_val_sets(data)
+    _require_no_test(sets, Seal(model, home))
+    runs = RerankRuns(open_registry(home), file.name, document.text)
+    tops = sorted(file.rerank.n)
+    _say(
+        console,
+        f"{file.model}: {len(networks)} network{'s' * (len(networks) > 1)} with top "
+        f"{', '.join(map(str, tops))}, by {criterion}",
+    )
+    plain = {name: _score(model, each, home, console) for name, each in sets.items()}
+    about = {
+        "model": lasting_name(model, home),
+        "model_weights_sha256": model.identity.weights_sha256,
+        "val": data.val,
+        "criterion": str(criterion),
+    }
+    runs.record("no re-ranking", about, recall_metrics(plain), result_files(plain))
+    scored: list[ScoredReranking] = []
+    for number, (text, network) in enumerate(networks, start=1):
+        reranker = _load(text, tops, file, model, home)
+        found = _rerank(reranker, model, sets, plain, console, home)
+        for each in found:
+            params = {**about, **asdict(each.how)}
+            costs = {"cost/rerank_ms": 1e3 * each.seconds_per_query}
+            metrics = {**recall_metrics(each.results), **costs}
+            runs.record(f"{network.name} top {each.how.n}", params, metrics, result_files(each.results))
+        best = max(criterion.percent(each.results) for each in found)
+        _say(console, f"  {number}/{len(networks)} {network.name}: {criterion} up to {best:.2f}")
+        scored += found
+    chosen = choose_reranking(plain, scored, criterion)
+    console.print(choice_table(plain, scored, chosen, criterion))
+    text = "" if chosen is None else next(text for text, each in networks if each == chosen.how.network)
+    runs.finish("none" if chosen is None else f"geowarp:{text} top {chosen.how.n}")
+    tests = list(model.spec.data.tests)
+    for line in choice_lines(chosen, text, plain, criterion, len(scored), file, tests):
+        _say(console, line)
+    _say(console, f"recorded as {runs.search}")
+    if score_tests and chosen is not None:
+        _score_on_tests(_load(text, [chosen.how.n], file, model, home), model, home, console)
+    return chosen
+
+
+def _data(file: RerankSearch, model: NamedModel, data_root: Path) -> DataConfig:
+    """The model's data section, with the file's selection splits where it names any."""
+    data = model.spec.data
+    if file.val is not None:
+        placed = absolute_data(data.model_copy(update={"val": file.val}), data_root)
+        data = data.model_copy(update={"val": placed.val})
+    if not data.val_splits:
+        raise ConfigError([f"val: {file.model} was imported without data; name its selection splits in val"])
+    return data
+
+
+def _criterion(file: RerankSearch, model: NamedModel, data: DataConfig) -> Criterion:
+    criterion = Criterion.parse(file.criterion or model.spec.objective)
+    if criterion.is_test:
+        raise ConfigError([f"criterion: {criterion} is of a test; re-ranking is chosen on val alone"])
+    criterion.check(data, allow_test_selection=False)
+    return criterion
+
+
+def _networks(space: RerankSpace, home: Path) -> list[tuple[str, NamedReranker]]:
+    """What there is to choose from: how it is named, and what it is."""
+    if space.networks:
+        option = "rerank.networks"
+        folders = {text: find_reranker(f"geowarp:{text}", home, option=option) for text in space.networks}
+        found = [(text, NamedReranker.of_checkpoint(folder)) for text, folder in folders.items()]
+    else:
+        found = [(network.name, network) for network in kept_rerankers(home)]
+    fitting = [
+        (text, network)
+        for text, network in found
+        if (not space.encoder or network.sort.encoder in space.encoder)
+        and (not space.pooling or network.sort.pooling in space.pooling)
+    ]
+    if not fitting:
+        there = ", ".join(f"{n.name} ({n.sort.encoder}, {n.sort.pooling})" for _, n in found) or "none"
+        raise ConfigError(
+            [
+                f"rerank: no network fits; there is {there}: make one with vgsearch import geowarp or "
+                "vgsearch warp train, or ask for less in rerank.encoder and rerank.pooling"
+            ]
+        )
+    return fitting
+
+
+def _require_no_test(sets: Mapping[str, RetrievalSet], seal: Seal) -> None:
+    for retrieval_set in sets.values():
+        test = seal.test_of(retrieval_set)
+        if test is not None:
+            raise ConfigError(
+                [f"val: {retrieval_set.name} is the test {test} of the model's file; choose on another split"]
+            )
+
+
+def _load(text: str, tops: Sequence[int], file: RerankSearch, model: NamedModel, home: Path) -> Reranker:
+    top = ",".join(map(str, tops))
+    reranker = load_reranker(f"geowarp:{text}", top, file.precision, model, home)
+    assert reranker is not None  # something was named
+    return reranker
+
+
+def _score(model: NamedModel, retrieval_set: RetrievalSet, home: Path, console: Console) -> RetrievalResult:
+    """The plain order, from stored descriptors or into them."""
+    store, label = DescriptorStore(home / STORE_FOLDER), lasting_name(model, home)
+    parts = model.missing(store, model.parts(retrieval_set.database, retrieval_set.queries))
+    num_images = sum(len(part.index) for part in parts)
+    with extraction_bar(console, f"extracting {retrieval_set.name}", num_images) as advance:
+        return model.score(retrieval_set, store, label, advance, detailed=True)
+
+
+def _rerank(
+    reranker: Reranker,
+    model: NamedModel,
+    sets: Mapping[str, RetrievalSet],
+    plain: Results,
+    console: Console,
+    home: Path,
+) -> list[ScoredReranking]:
+    """One network on all selection splits, for each n."""
+    by_split = {
+        name: rerank_result(reranker, model, each, plain[name], console, home) for name, each in sets.items()
+    }
+    num_queries = sum(len(each.queries) for each in sets.values())
+    per_pair = sum(seconds for _, seconds in by_split.values()) / (num_queries * reranker.tops[-1])
+    return [
+        ScoredReranking(
+            reranker.reranking(n),
+            {name: results[n] for name, (results, _) in by_split.items()},
+            n * per_pair,
+        )
+        for n in reranker.tops
+    ]
+
+
+def _score_on_tests(reranker: Reranker, model: NamedModel, home: Path, console: Console) -> None:
+    """Each test in both orders, counted and kept like any other scoring."""
+    data, seal = model.spec.data, Seal(model, home)
+    if not data.tests:
+        _say(console, "--score-tests: the model's data section has no tests")
+    sets = [
+        load_split(folder, data.positive_distance_m, f"test/{name}") for name, folder in data.tests.items()
+    ]
+    seal.check(sets)
+    for retrieval_set in sets:
+        plain = _score(model, retrieval_set, home, console)
+        results, _ = rerank_result(reranker, model, retrieval_set, plain, console, home)
+        looks = ""
+        for result in (plain, *results.values()):
+            looks = seal.note(retrieval_set, result.stamp)
+            seal.keep(retrieval_set, result)
+        for line in (f"{retrieval_set.name}: {plain.summary()}", *rerank_lines(plain, results, looks)):
+            _say(console, line)
+
+
+def _say(console: Console, text: str) -> None:
+    console.print(text, markup=False, highlight=False, soft_wrap=True)
