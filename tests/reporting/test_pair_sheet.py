@@ -55,7 +55,10 @@ def test_a_sheet_has_a_row_of_four_pictures_for_each_pair() -> None:
     names = ("q" * 400 + ".jpg", "candidate.jpg")
     one, three = (
         np.asarray(Image.open(io.BytesIO(draw_pair_sheet("what it shows " * 30, rows))))
-        for rows in ([PairRow(view, True, "facts", names)], [PairRow(view, False, "facts", names)] * 3)
+        for rows in (
+            [PairRow(view, True, "label", "facts", names)],
+            [PairRow(view, False, "label", "facts", names)] * 3,
+        )
     )
     row_px = (three.shape[0] - one.shape[0]) // 2
     assert three.shape[1] == one.shape[1] == 4 * (CELL_PX + GAP_PX) + GAP_PX
@@ -75,7 +78,7 @@ def test_a_verdict_has_its_colour() -> None:
     view = CommonView((grey, grey), (square, square), (grey, grey), 1.0)
     excess = []
     for is_right in (True, False):
-        sheet = draw_pair_sheet("title", [PairRow(view, is_right, "facts", ("a.jpg", "b.jpg"))])
+        sheet = draw_pair_sheet("title", [PairRow(view, is_right, "label", "facts", ("a.jpg", "b.jpg"))])
         pixels = np.asarray(Image.open(io.BytesIO(sheet))).astype(int)[: -CELL_PX - GAP_PX]
         excess.append(int((pixels[..., 1] - pixels[..., 0]).sum()))
     assert excess[0] > 1_000

@@ -14,6 +14,7 @@ from vgsearch.errors import ConfigError
 if TYPE_CHECKING:
     from vgsearch.cli.named_model import NamedModel
     from vgsearch.cli.rerank import Reranker
+    from vgsearch.data.index import ImageIndex
     from vgsearch.data.retrieval_set import RetrievalSet
     from vgsearch.reporting.pair_sheet import PairRow
     from vgsearch.rerank.telling_pairs import TellingPair
@@ -121,11 +122,14 @@ def _pair_sheet(
         line += (
             f"no first prediction of {plain.num_queries} queries changed; the first {len(pairs)} with theirs"
         )
-    rows = [_row(pair, reranker, model, retrieval_set) for pair in pairs]
+    numbers = {query: number for number, query in enumerate(dict.fromkeys(each.query for each in pairs), 1)}
+    rows = [_row(pair, numbers[pair.query], reranker, model, retrieval_set) for pair in pairs]
     return draw_pair_sheet(line, rows), line
 
 
-def _row(pair: TellingPair, reranker: Reranker, model: NamedModel, retrieval_set: RetrievalSet) -> PairRow:
+def _row(
+    pair: TellingPair, number: int, reranker: Reranker, model: NamedModel, retrieval_set: RetrievalSet
+) -> PairRow:
     from vgsearch.reporting.pair_sheet import PairRow
     from vgsearch.rerank.common_view import common_view
 
@@ -139,14 +143,26 @@ def _row(pair: TellingPair, reranker: Reranker, model: NamedModel, retrieval_set
     )
     ids = np.full((len(queries), 1), -1)
     ids[pair.query] = pair.candidate
-    distance_m = np.hypot(
-        queries.utm_east[pair.query] - database.utm_east[pair.candidate],
-        queries.utm_north[pair.query] - database.utm_north[pair.candidate],
-    )
-    ranks = f"rank {pair.rank_before} -> {pair.rank_after}"
+    label = f"query {number}"
+    if pair.change != "unchanged":
+        label += f" ({pair.change}), first {'before' if pair.rank_before == 1 else 'after'}"
     return PairRow(
         view=view,
         is_right=bool(retrieval_set.is_positive(ids)[pair.query, 0]),
-        facts=f"{distance_m:.1f} m away, {ranks}, similarity {view.similarity:.3f} (query {pair.change})",
+        label=label,
+        facts=(
+            f"{_apart(queries, pair.query, database, pair.candidate)}, "
+            f"rank {pair.rank_before} -> {pair.rank_after}, similarity {view.similarity:.3f}"
+        ),
         names=(queries.absolute(pair.query).name, database.absolute(pair.candidate).name),
     )
+
+
+def _apart(queries: ImageIndex, query: int, database: ImageIndex, row: int) -> str:
+    """How far apart two cameras stand, and by how much their headings differ where both are known."""
+    distance_m = np.hypot(
+        queries.utm_east[query] - database.utm_east[row], queries.utm_north[query] - database.utm_north[row]
+    )
+    turn_deg = abs((queries.heading_deg[query] - database.heading_deg[row] + 180) % 360 - 180)
+    turned = f", turned by {turn_deg:.0f} degrees" if np.isfinite(turn_deg) else ""
+    return f"{distance_m:.1f} m away{turned}"

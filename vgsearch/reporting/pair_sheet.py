@@ -13,7 +13,7 @@ from torch import Tensor
 
 from vgsearch.rerank.common_view import CommonView
 
-HEADINGS = ("query", "candidate", "query, warped", "candidate, warped")
+HEADINGS = ("query", "candidate", "query, warped (black: beyond it)", "candidate, warped")
 _PHOTO_PX = 208
 _MARGIN_PX = 26
 _GAP_PX = 6
@@ -35,12 +35,14 @@ class PairRow:
     Attributes:
         view: The pair.
         is_right: Whether the candidate is a positive.
-        facts: One line beside that verdict.
+        label: What stands before that verdict, a few words.
+        facts: What stands behind it.
         names: Of query and candidate.
     """
 
     view: CommonView
     is_right: bool
+    label: str
     facts: str
     names: tuple[str, str]
 
@@ -137,9 +139,9 @@ def _pictures(row: PairRow, cell_px: int, width_px: int) -> Image.Image:
 
 def _caption(row: PairRow, fonts: tuple[_Font, _Font], width_px: int) -> Image.Image:
     verdict, colour = ("RIGHT", _RIGHT) if row.is_right else ("WRONG", _WRONG)
-    lines = [(f"{verdict} candidate: {row.facts}", colour, fonts[0])]
     room = width_px - 2 * _GAP_PX
-    for what, name in zip(HEADINGS, row.names, strict=False):
+    lines = [(_cut(f"{row.label}: {verdict}, {row.facts}", fonts[0], room), colour, fonts[0])]
+    for what, name in zip(("query", "candidate"), row.names, strict=True):
         lines.append((_cut(f"{what}  {name}", fonts[1], room), (90, 90, 90), fonts[1]))
     return _text_band(lines, width_px)
 
