@@ -1,6 +1,8 @@
 """`vgsearch ARGS`, killed at the n-th thing it does that could be cut short; says how many there were.
 
-python -m tests.cli.killed_warp N ARGS...
+python -m tests.cli.killed_warp WHAT N ARGS...
+
+WHAT is `any`, or the name of the function whose n-th call is never made.
 """
 
 import os
@@ -12,11 +14,14 @@ from pathlib import Path
 class Count:
     """Steps of the training, and all that it writes: files, folders, names, records."""
 
-    def __init__(self, last):
+    def __init__(self, what, last):
+        self.what = what
         self.done = 0
         self.last = last
 
     def watch(self, owner, name):
+        if self.what not in ("any", name):
+            return
         original = getattr(owner, name)
 
         def watched(*args, **kwargs):
@@ -32,12 +37,14 @@ if __name__ == "__main__":
     from mlflow import MlflowClient
 
     from vgsearch.cli.main import main
+    from vgsearch.registry.warp_runs import WarpRun
     from vgsearch.rerank import checkpoint
     from vgsearch.rerank.warp_step import WarpStep
 
-    count = Count(int(sys.argv[1]))
+    count = Count(sys.argv[1], int(sys.argv[2]))
     for owner, names in (
         (WarpStep, ("backward",)),
+        (WarpRun, ("log_epoch",)),
         (checkpoint, ("write_tensors",)),
         (Path, ("write_bytes", "write_text", "mkdir")),
         (os, ("rename", "replace", "fsync", "rmdir")),
@@ -48,7 +55,7 @@ if __name__ == "__main__":
     ):
         for name in names:
             count.watch(owner, name)
-    sys.argv = ["vgsearch", *sys.argv[2:]]
+    sys.argv = ["vgsearch", *sys.argv[3:]]
     try:
         main()
     finally:

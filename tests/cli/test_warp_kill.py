@@ -23,12 +23,15 @@ ROOT = Path(__file__).parent.parent.parent
 SETTINGS = ("data.query_fraction=0.5", "data.cell_m=20", f"epochs={EPOCHS}")
 
 
-def train(file: Path, home: Path, data_root: Path, last: int) -> subprocess.CompletedProcess[str]:
+def train(
+    file: Path, home: Path, data_root: Path, last: int, what: str = "any"
+) -> subprocess.CompletedProcess[str]:
     settings = [part for setting in SETTINGS for part in ("--set", setting)]
     command = [
         sys.executable,
         "-m",
         "tests.cli.killed_warp",
+        what,
         str(last),
         "warp",
         "train",
@@ -71,8 +74,10 @@ def test_kills_anywhere_change_nothing(tmp_path, tiny_city, empty_store):
     whole = train(tmp_path / "small.yaml", homes[0], data_root, 0)
     assert whole.returncode == 0, whole.stderr
     num_steps = int(re.search(r"^(\d+) steps$", whole.stdout, re.MULTILINE)[1])
-    rng = random.Random(0)
     kills = 0
+    unrecorded = train(tmp_path / "small.yaml", homes[1], data_root, 1, what="log_epoch")
+    assert unrecorded.returncode == -signal.SIGKILL, unrecorded.stderr
+    rng = random.Random(0)
     for last in [rng.randint(1, num_steps) for _ in range(KILLS)]:
         cut = train(tmp_path / "small.yaml", homes[1], data_root, last)
         kills += cut.returncode == -signal.SIGKILL
