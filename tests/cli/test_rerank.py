@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from tests.cli.test_fda import TRIAL
 from tests.cli.test_import import assert_refused
@@ -16,6 +17,7 @@ from vgsearch.models.network import build_network
 from vgsearch.registry.kept_tests import kept_tests
 from vgsearch.reporting.paper.our_tests import OurTest
 from vgsearch.rerank.checkpoint import geowarp_identity, save_geowarp
+from vgsearch.rerank.network import build_geowarp
 from vgsearch.rerank.reranking import NamedReranker, RerankerSort, Reranking
 from vgsearch.retrieval.recall import RetrievalResult
 
@@ -64,8 +66,48 @@ def test_each_n_is_a_result_of_its_own(vgsearch, own_store, made, tmp_path):
     np.testing.assert_array_equal(same.neighbour_ids, files["val_geowarp_top5.npz"].neighbour_ids)
 
 
+def test_pictures_show_pairs_of_each_n(vgsearch, own_store, made, tmp_path):
+    begin = ("evaluate", "model", "--on", "val", "--rerank", "geowarp:warp", "--top", "2,5")
+    run = vgsearch(*begin, "--pictures", "sheets", "--save", "scores")
+    assert run.code == 0, run.err
+    assert [path.name for path in sorted((tmp_path / "sheets").iterdir())] == [
+        "val_geowarp_top2.jpg",
+        "val_geowarp_top5.jpg",
+    ]
+    plain = RetrievalResult.from_npz(tmp_path / "scores" / "val.npz")
+    for n in (2, 5):
+        with Image.open(tmp_path / "sheets" / f"val_geowarp_top{n}.jpg") as sheet:
+            assert sheet.size[0] > 1_000
+        after = RetrievalResult.from_npz(tmp_path / "scores" / f"val_geowarp_top{n}.npz")
+        changed = plain.neighbour_ids[:, 0] != after.neighbour_ids[:, 0]
+        mended = (changed & ~plain.hits_at(1) & after.hits_at(1)).sum()
+        spoiled = (changed & plain.hits_at(1) & ~after.hits_at(1)).sum()
+        assert changed.any()
+        (line,) = [line for line in run.out.splitlines() if f"_top{n}.jpg: val, top {n}" in line]
+        assert f"of 6 queries, {mended} mended (" in line
+        assert f", {spoiled} spoiled (" in line
+        assert f", {changed.sum() - mended - spoiled} as right as before (" in line
+    again = vgsearch(*begin, "--pictures", "again")
+    assert again.code == 0, again.err
+    for path in (tmp_path / "sheets").iterdir():
+        assert path.read_bytes() == (tmp_path / "again" / path.name).read_bytes()
+
+
+def test_pictures_of_what_did_not_change_say_so(vgsearch, own_store, made, tmp_path):
+    same = build_geowarp(SMALL)
+    with torch.no_grad():
+        same.regression.linear.bias.zero_()  # no quadrilateral has an area: every score is the same
+    save_geowarp(tmp_path / "runs" / "rerankers" / "same", same, {"kind": "imported"})
+    begin = ("evaluate", "model", "--on", "val", "--rerank", "geowarp:same", "--top", "3")
+    run = vgsearch(*begin, "--pictures", "sheets")
+    assert run.code == 0, run.err
+    assert "no first prediction of 6 queries changed; the first 6 with theirs" in run.out
+    assert (tmp_path / "sheets" / "val_geowarp_top3.jpg").stat().st_size > 0
+
+
 def test_what_cannot_be_is_one_line(vgsearch, own_store, made):
     begin = ("evaluate", "model", "--on", "val")
+    assert_refused(vgsearch(*begin, "--pictures", "sheets"), "--pictures goes with --rerank")
     assert_refused(vgsearch(*begin, "--top", "5"), "--rerank")
     assert_refused(vgsearch(*begin, "--rerank", "warp"), "geowarp:CHECKPOINT")
     assert_refused(vgsearch(*begin, "--rerank", "geowarp:wrap"), "wrap", "there is warp")

@@ -1,11 +1,14 @@
 """The file of `vgsearch rerank`."""
 
+from pathlib import Path
+
 import pytest
 
 from vgsearch.config.rerank_search import MOST_CANDIDATES, load_rerank_search
 from vgsearch.errors import ConfigError
 from vgsearch.retrieval.recall import DEPTH
 
+FILES = Path(__file__).parents[2] / "rerankings"
 HEAD = "name: choice\nmodel: models:/vgsearch-demo@champion\n"
 
 
@@ -13,6 +16,11 @@ def load(tmp_path, text, *overrides):
     path = tmp_path / "choice.yaml"
     path.write_text(HEAD + text)
     return load_rerank_search(path, overrides).settings
+
+
+@pytest.mark.parametrize("path", sorted(FILES.glob("*.yaml")), ids=lambda path: path.stem)
+def test_shipped_files_load(path):
+    assert load_rerank_search(path).settings.rerank.n == [5, 10, 15]
 
 
 def test_no_more_candidates_than_a_search_keeps():

@@ -16,7 +16,7 @@ def test_shipped_trainings_load(file):
 
 
 def test_there_are_shipped_trainings():
-    assert {file.name for file in SHIPPED} == {"demo.yaml", "geowarp.yaml"}
+    assert {file.name for file in SHIPPED} == {"demo.yaml", "demo_viewpoint.yaml", "geowarp.yaml"}
 
 
 def test_every_problem_is_named(tmp_path):

@@ -125,7 +125,9 @@ def test_a_complete_city_is_left_alone(city: Path) -> None:
     assert all(path.stat().st_mtime_ns == time for path, time in before.items() if path.is_file())
 
 
-@pytest.mark.parametrize(("key", "value"), [("seed", 9), ("image_px", 48), ("size", "small")])
+@pytest.mark.parametrize(
+    ("key", "value"), [("seed", 9), ("image_px", 48), ("size", "small"), ("viewpoint", "strong")]
+)
 def test_another_config_is_refused(city: Path, key: str, value: object) -> None:
     with pytest.raises(DataError) as refusal:
         build_demo_city(city, CONFIG.model_copy(update={key: value}))
@@ -133,6 +135,15 @@ def test_another_config_is_refused(city: Path, key: str, value: object) -> None:
     assert str(city) in message
     assert f"{key} {getattr(CONFIG, key)} instead of {value}" in message
     assert "delete that folder, or set data.demo_city.folder" in message
+
+
+@pytest.mark.usefixtures("stub_camera")
+def test_a_strong_viewpoint_is_told_from_the_usual_one(tmp_path: Path) -> None:
+    strong = CONFIG.model_copy(update={"viewpoint": "strong"})
+    build_demo_city(tmp_path / "city", strong, workers=1)
+    build_demo_city(tmp_path / "city", strong, workers=1)
+    with pytest.raises(DataError, match="viewpoint strong instead of usual"):
+        build_demo_city(tmp_path / "city", CONFIG, workers=1)
 
 
 @pytest.mark.usefixtures("stub_camera")

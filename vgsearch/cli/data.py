@@ -91,12 +91,17 @@ def demo(
     ] = "small",
     image_px: Annotated[int, typer.Option(min=32, max=1024, help="Side of a photo.")] = 128,
     seed: Annotated[int, typer.Option(min=0, help="Another seed is another city.")] = 0,
+    viewpoint: Annotated[
+        Literal["usual", "strong"],
+        typer.Option(help="strong: queries and database photos show only about half of the same."),
+    ] = "usual",
 ) -> None:
     """Draw the demo city: photos of three ray-cast cities by day and night, in SF-XS layout."""
     from vgsearch.cli.demo import build_city
     from vgsearch.config.search import DemoCityConfig
 
-    build_city(out, DemoCityConfig(folder=out.name, image_px=image_px, size=size, seed=seed), Console())
+    city = DemoCityConfig(folder=out.name, image_px=image_px, size=size, seed=seed, viewpoint=viewpoint)
+    build_city(out, city, Console())
 
 
 def _print_report(report: FolderReport, console: Console) -> None:

@@ -20,6 +20,7 @@ from vgsearch.cli.options import (
     ScoredQueryMethod,
     UseStore,
 )
+from vgsearch.cli.pair_pictures import Pictures
 from vgsearch.cli.rerank import Rerank, RerankPrecision, Top
 from vgsearch.cli.styled_sets import Fda, FdaBeta, FdaRequest, FdaSeed, FdaStyle
 from vgsearch.config.fda import DEFAULT_SEED
@@ -65,6 +66,7 @@ def evaluate(
     rerank: Rerank = None,
     top: Top = None,
     rerank_precision: RerankPrecision = "auto",
+    pictures: Pictures = None,
     save: Annotated[
         Path | None, typer.Option(help="Folder for the per-query results, one .npz for each split.")
     ] = None,
@@ -91,6 +93,7 @@ def evaluate(
     from vgsearch.cli.checkpoints import find_split
     from vgsearch.cli.files import write_files
     from vgsearch.cli.named_model import STORE_FOLDER, lasting_name, named_model
+    from vgsearch.cli.pair_pictures import require_reranker, write_pictures
     from vgsearch.cli.rerank import load_reranker, rerank_lines, rerank_result
     from vgsearch.cli.sealed_tests import Seal
     from vgsearch.data.retrieval_set import load_retrieval_set
@@ -98,6 +101,7 @@ def evaluate(
 
     console = Console()
     home = home.resolve()
+    require_reranker(pictures, rerank)
     model = named_model(
         checkpoint,
         home,
@@ -145,6 +149,9 @@ def evaluate(
                 seal.keep(retrieval_set, each)
             for line in rerank_lines(result, reranked, looks[-1]):
                 console.print(line, markup=False, highlight=False, soft_wrap=True)
+            if pictures is not None:
+                for line in write_pictures(pictures, reranker, model, retrieval_set, result, reranked):
+                    console.print(line, markup=False, highlight=False, soft_wrap=True)
         if distance_curve:
             files[f"{stem}_distance_curve.csv"] = _show_curve(result, retrieval_set, console)
     if save is not None:

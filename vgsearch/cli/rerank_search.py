@@ -12,7 +12,7 @@ from vgsearch.cli.options import DEFAULT_DATA_ROOT, DEFAULT_HOME, DataRoot, Home
 
 
 def rerank(
-    file: Annotated[Path, typer.Argument(metavar="FILE", help="A choice, e.g. warps/choose_demo.yaml.")],
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="A choice, e.g. rerankings/demo.yaml.")],
     overrides: Overrides = None,
     score_tests: Annotated[
         bool,

@@ -33,7 +33,7 @@ from vgsearch.models.precision import (
 )
 from vgsearch.registry.warp_runs import WarpRun
 from vgsearch.rerank.checkpoint import geowarp_identity, load_geowarp, save_geowarp
-from vgsearch.rerank.continuing import require_same_training, stored_pairs
+from vgsearch.rerank.continuing import latest_epoch, read_history, require_same_training, stored_pairs
 from vgsearch.rerank.network import GeoWarpNetwork, build_geowarp
 from vgsearch.rerank.train import WarpEpoch, train_warp
 from vgsearch.retrieval.extraction import extract_descriptors
@@ -94,6 +94,10 @@ def run_warp_training(
 
     settings = training.model_dump(mode="json")
     run = WarpRun(open_registry(home), training.name, _uid(lineage), settings, document.text)
+    before = latest_epoch(folder)
+    # What ended between an epoch's checkpoint and its record has it only in the checkpoint.
+    for epoch, losses in enumerate([] if before is None else read_history(before), start=1):
+        run.log_epoch(epoch, losses)
 
     def show_epoch(done: WarpEpoch) -> None:
         run.log_epoch(done.epoch, done.losses)

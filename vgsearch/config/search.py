@@ -12,12 +12,23 @@ from vgsearch.config.trial import TrialConfig
 
 
 class DemoCityConfig(Strict):
-    """The built-in city, drawn under the data root where the folders of the data section look for it."""
+    """The built-in city, drawn under the data root where the folders of the data section look for it.
+
+    With `viewpoint: strong` queries stand in the other lane and look another way, so that a photo of the
+    database shows about half of what they show; all other photos stay as they are.
+    """
 
     folder: str = Field("demo_city", min_length=1)
     image_px: int = Field(128, ge=32, le=1024)
     size: Literal["tiny", "small", "full"] = "small"
     seed: int = Field(0, ge=0)
+    viewpoint: Literal["usual", "strong"] = "usual"
+
+    @model_serializer(mode="wrap")
+    def _without_usual_viewpoint(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """The usual viewpoint leaves no trace: files and keys from before it was a key stay the same."""
+        dumped: dict[str, Any] = handler(self)
+        return {key: value for key, value in dumped.items() if (key, value) != ("viewpoint", "usual")}
 
 
 class DataConfig(Strict):

@@ -35,10 +35,12 @@ def is_complete(folder: Path, config: DemoCityConfig) -> bool:
         return False
     found, counts = _read_marker(folder)
     wanted = _identity(config)
+    # A key that only one of the two has is one that leaves no trace at its default.
+    defaults = {name: field.default for name, field in DemoCityConfig.model_fields.items()}
     changed = [
-        f"{key} {found.get(key)} instead of {value}"
-        for key, value in wanted.items()
-        if found.get(key) != value
+        f"{key} {there} instead of {value}"
+        for key in {**wanted, **found}
+        if (there := found.get(key, defaults.get(key))) != (value := wanted.get(key, defaults.get(key)))
     ]
     if changed:
         raise DataError(
@@ -60,7 +62,9 @@ def is_complete(folder: Path, config: DemoCityConfig) -> bool:
 
 def _identity(config: DemoCityConfig) -> dict[str, int | str]:
     """What decides the photos; the folder's own name does not."""
-    return {"generation": GENERATION, "size": config.size, "image_px": config.image_px, "seed": config.seed}
+    settings = config.model_dump(mode="json", exclude={"folder"})
+    first = ("size", "image_px", "seed")
+    return {"generation": GENERATION, **{key: settings.pop(key) for key in first}, **settings}
 
 
 def _read_marker(folder: Path) -> tuple[dict[str, object], dict[str, int]]:

@@ -9,6 +9,7 @@ import numpy as np
 
 from vgsearch.config.search import DemoCityConfig
 from vgsearch.data.demo_poses import Pose, database_poses, query_poses, stray_poses, training_poses
+from vgsearch.data.demo_viewpoint import far_turned_query_poses
 from vgsearch.data.names import utm_name
 
 CITIES = TRAIN, VAL, TEST = range(3)
@@ -81,7 +82,8 @@ def plan_photos(config: DemoCityConfig) -> list[Photo]:
     for city in (VAL, TEST):
         rng = _rng(config.seed, city)
         database = database_poses(size.blocks_across, size.database_spots, DATABASE_HEADINGS, rng)
-        queries = query_poses(database, size.queries, rng)
+        draw_queries = far_turned_query_poses if config.viewpoint == "strong" else query_poses
+        queries = draw_queries(database, size.queries, rng)
         name = _CITY_NAMES[city]
         add(f"{name}_day/database", city, database, night=False)
         add(f"{name}_day/queries", city, queries, night=False)

@@ -13,7 +13,7 @@ CELL_M = 10.0
 SECTOR_DEG = 30.0
 _CELL_MARGIN_M = 1.2
 _SECTOR_MARGIN_DEG = 3.0
-_LANE_M = 2.2
+LANE_M = 2.2
 _QUERY_SHIFT_M = 8.0
 _QUERY_TURN_DEG = 14.0
 _LEAST_PITCH_TAN, _MOST_PITCH_TAN = 0.13, 0.25
@@ -61,7 +61,7 @@ def training_poses(
         for _ in range(photos_each):
             east, north = corner + rng.uniform(_CELL_MARGIN_M, CELL_M - _CELL_MARGIN_M, 2)
             turn = rng.uniform(_SECTOR_MARGIN_DEG, SECTOR_DEG - _SECTOR_MARGIN_DEG)
-            poses.append(_pose(east, north, sectors[number % headings_per_cell] * SECTOR_DEG + turn, rng))
+            poses.append(new_pose(east, north, sectors[number % headings_per_cell] * SECTOR_DEG + turn, rng))
     return poses
 
 
@@ -71,9 +71,9 @@ def database_poses(blocks_across: int, spots: int, headings: int, rng: np.random
     poses = []
     for spot in range(spots):
         along = (spot + rng.uniform(0.3, 0.7)) * length_m / spots
-        east, north = _on_street(blocks_across, along, rng.uniform(-_LANE_M, _LANE_M))
+        east, north = _on_street(blocks_across, along, rng.uniform(-LANE_M, LANE_M))
         first = rng.uniform(0, 360)
-        poses += [_pose(east, north, first + 360 / headings * turn, rng) for turn in range(headings)]
+        poses += [new_pose(east, north, first + 360 / headings * turn, rng) for turn in range(headings)]
     return poses
 
 
@@ -83,14 +83,14 @@ def query_poses(database: list[Pose], count: int, rng: np.random.Generator) -> l
     poses = []
     for near in (database[index] for index in chosen):
         shift = rng.uniform(-_QUERY_SHIFT_M, _QUERY_SHIFT_M)
-        lane = rng.uniform(-_LANE_M, _LANE_M)
-        off_east, off_north = (abs(_off_line(value)) for value in (near.east_m, near.north_m))
+        lane = rng.uniform(-LANE_M, LANE_M)
+        off_east, off_north = (abs(off_line(value)) for value in (near.east_m, near.north_m))
         if off_east < off_north:
-            east, north = near.east_m - _off_line(near.east_m) + lane, near.north_m + shift
+            east, north = near.east_m - off_line(near.east_m) + lane, near.north_m + shift
         else:
-            east, north = near.east_m + shift, near.north_m - _off_line(near.north_m) + lane
+            east, north = near.east_m + shift, near.north_m - off_line(near.north_m) + lane
         turn = rng.uniform(-_QUERY_TURN_DEG, _QUERY_TURN_DEG)
-        poses.append(_pose(east, north, near.heading_deg + turn, rng))
+        poses.append(new_pose(east, north, near.heading_deg + turn, rng))
     return poses
 
 
@@ -98,8 +98,8 @@ def stray_poses(blocks_across: int, count: int, rng: np.random.Generator) -> lis
     """Stand anywhere on the inner streets and look anywhere."""
     length_m = _street_length(blocks_across)
     return [
-        _pose(
-            *_on_street(blocks_across, rng.uniform(0, length_m), rng.uniform(-_LANE_M, _LANE_M)),
+        new_pose(
+            *_on_street(blocks_across, rng.uniform(0, length_m), rng.uniform(-LANE_M, LANE_M)),
             rng.uniform(0, 360),
             rng,
         )
@@ -107,7 +107,8 @@ def stray_poses(blocks_across: int, count: int, rng: np.random.Generator) -> lis
     ]
 
 
-def _pose(east: float, north: float, heading_deg: float, rng: np.random.Generator) -> Pose:
+def new_pose(east: float, north: float, heading_deg: float, rng: np.random.Generator) -> Pose:
+    """Put a camera of random pitch and angle of view somewhere; headings are taken modulo 360 degrees."""
     return Pose(
         round(float(east), 2),
         round(float(north), 2),
@@ -131,7 +132,7 @@ def _on_street(blocks_across: int, along_m: float, lane_m: float) -> tuple[float
     return (line, forward) if street % 2 else (forward, line)
 
 
-def _off_line(metres: float) -> float:
+def off_line(metres: float) -> float:
     """Signed distance to the nearest centre line."""
     return (metres - FIRST_STREET_M + PITCH_M / 2) % PITCH_M - PITCH_M / 2
 

@@ -100,7 +100,7 @@ def score_candidates(
     exact = replace(machine, precision=resolve_precision("fp32", machine.device))
     asked = np.flatnonzero((candidates >= 0).any(axis=1))
     used = np.unique(candidates[candidates >= 0])
-    framing = _framing(network)
+    framing = framing_of(network)
     with torch.inference_mode():
         sides = [
             _described(network, index, ids, framing, exact if is_rough else machine, progress)
@@ -156,7 +156,8 @@ def num_passes(candidates: NDArray[np.int64]) -> int:
     return int(there.any(axis=1).sum()) + len(np.unique(candidates[there])) + 2 * int(there.sum())
 
 
-def _framing(network: GeoWarpNetwork) -> Framing:
+def framing_of(network: GeoWarpNetwork) -> Framing:
+    """How photos are brought to a network that re-ranks."""
     side_px = network.config.resize_px
     return OWN_SIZE if side_px is None else Framing("shorter_side", side_px, side_px)
 
