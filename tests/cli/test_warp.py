@@ -1,7 +1,10 @@
 """`vgsearch warp train` as a user types it, on the tiny city."""
 
 import json
+import os
+import shlex
 import shutil
+import signal
 
 import pytest
 import torch
@@ -10,6 +13,7 @@ from tests.cli.test_import import assert_refused
 from tests.rerank.foreign import authors_extractor
 from vgsearch.models.netvlad import NetVLAD
 from vgsearch.registry.mlflow_registry import MlflowRegistry
+from vgsearch.registry.warp_runs import WarpRun
 from vgsearch.rerank.checkpoint import geowarp_identity, load_geowarp, save_geowarp
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -80,6 +84,48 @@ def test_what_cannot_be_is_one_line(vgsearch, file):
     assert_refused(
         vgsearch("warp", "train", file, "--set", "encoder_weights=no.pth"), "encoder weights", "no.pth"
     )
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_ends_it_in_good_order_and_the_same_command_goes_on(
+    vgsearch, file, tmp_path, monkeypatch, number
+):
+    log_epoch = WarpRun.log_epoch
+
+    def log_and_signal(run, epoch, losses):
+        log_epoch(run, epoch, losses)
+        if epoch == 1:
+            os.kill(os.getpid(), number)
+
+    monkeypatch.setattr(WarpRun, "log_epoch", log_and_signal)
+    before = signal.getsignal(number)
+    alone = "weights={self_supervised: 1, consistency: 0, features: 0}"
+    command = ["warp", "train", file, "--set", alone, "--set", "epochs=2", "--data-root", tmp_path / "data"]
+    run = vgsearch(*command)
+    assert run.code == 130, run.err
+    assert "epoch 1/2" in run.out
+    assert "epoch 2/2" not in run.out
+    assert "Traceback" not in run.err
+    assert (
+        run.out.splitlines()[-2] == "the training was interrupted; its finished epochs are kept. Go on with:"
+    )
+    assert shlex.split(run.out.splitlines()[-1]) == ["vgsearch", *map(str, command)]
+    assert signal.getsignal(number) == before
+    registry = MlflowRegistry(tmp_path / "runs", None)
+    assert [trial.state for trial in registry.trials("warp-small")] == ["stopped"]
+    assert [each.state for each in registry.searches() if each.name == "warp-small"] == ["interrupted"]
+
+    monkeypatch.setattr(WarpRun, "log_epoch", log_epoch)
+    again = vgsearch(*shlex.split(run.out.splitlines()[-1])[1:])
+    assert again.code == 0, again.err
+    assert "epoch 1/2" not in again.out
+    (trial,) = registry.trials("warp-small")
+    assert (trial.state, sorted(trial.history)) == ("complete", [1, 2])
+    quiet = vgsearch(*command, "--set", "name=quiet")
+    assert quiet.code == 0, quiet.err
+    kept = tmp_path / "runs" / "rerankers"
+    interrupted, whole = (load_geowarp(kept / name).state_dict() for name in ("small", "quiet"))
+    assert all(torch.equal(interrupted[key], tensor) for key, tensor in whole.items())
 
 
 @pytest.mark.slow

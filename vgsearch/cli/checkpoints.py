@@ -30,12 +30,12 @@ def local_checkpoint(reference: str, home: Path) -> Path:
     return folder
 
 
-def find_split(split: str, data: DataConfig, data_root: Path) -> tuple[str, Path]:
+def find_split(split: str, data: DataConfig, data_root: Path, *, option: str = "--on") -> tuple[str, Path]:
     """Find a split's folder: by its name in the checkpoint's data section, else as a folder.
 
     A selection split is `val`, its own name or `val/<name>`; a test is its own name or `test/<name>`, which
     also tells the two apart where they share a name. A folder is taken as given, or under the data root;
-    `FOLDER#QUERIES` is another query folder of it.
+    `FOLDER#QUERIES` is another query folder of it. Errors name the `option` that it was given with.
 
     Raises:
         DataError: neither a name nor a folder; or a name that val and tests share.
@@ -49,11 +49,11 @@ def find_split(split: str, data: DataConfig, data_root: Path) -> tuple[str, Path
     if len(short) == 1:
         return short[0], Path(named[short[0]])
     if short:
-        raise DataError(f"--on {split} is both a selection and a test split; say {' or '.join(short)}")
+        raise DataError(f"{option} {split} is both a selection and a test split; say {' or '.join(short)}")
     for folder in (Path(split), data_root / split):
         if os.path.isdir(folder_and_queries(str(folder))[0]):
             return split.strip("/"), folder
     there = ", ".join(named) or "it was imported without data"
     raise DataError(
-        f"--on {split} is no split of this checkpoint ({there}) and no folder, here or in {data_root}"
+        f"{option} {split} is no split of this checkpoint ({there}) and no folder, here or in {data_root}"
     )

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.console import Console
 
+from vgsearch.cli.against import Against
 from vgsearch.cli.options import (
     DEFAULT_DATA_ROOT,
     DEFAULT_HOME,
@@ -27,8 +28,11 @@ from vgsearch.config.fda import DEFAULT_SEED
 
 if TYPE_CHECKING:
     from vgsearch.cli.named_model import NamedModel
+    from vgsearch.cli.rerank import Reranker
+    from vgsearch.cli.sealed_tests import Seal
     from vgsearch.config.query_method import QueryMethod
     from vgsearch.data.retrieval_set import RetrievalSet
+    from vgsearch.retrieval.compare import PairedComparison
     from vgsearch.retrieval.descriptor_store import DescriptorStore
     from vgsearch.retrieval.recall import RetrievalResult
 
@@ -46,6 +50,7 @@ def evaluate(
             "and queries/, or FOLDER#QUERIES. May be given several times.",
         ),
     ],
+    against: Against = None,
     resize_px: Annotated[
         int | None, typer.Option(min=16, help="Shorter side at scoring; default as in the checkpoint.")
     ] = None,
@@ -83,6 +88,10 @@ def evaluate(
     Each scoring of a test split is counted in the model's search, the count is said, and the result is kept
     with the model's run, where vgsearch report finds it.
 
+    With --against another split of the same queries is scored too, and the difference from it to each --on is
+    shown at R@1, 5 and 10 with its 95% interval over places and McNemar's exact test: is a translated split
+    better than the photos as they are? On tests each of the splits is a scoring.
+
     With --fda the photos are scored in another style, kept apart from plain ones in all that is stored.
 
     With --rerank the same candidates are judged in a second order too, on the same queries; on a test each n
@@ -90,18 +99,28 @@ def evaluate(
 
     What it makes of the images is kept, so that scoring it again reads no image (see vgsearch descriptors).
     """
+    from vgsearch.cli.against import compare_against, require_comparable
     from vgsearch.cli.checkpoints import find_split
     from vgsearch.cli.files import write_files
     from vgsearch.cli.named_model import STORE_FOLDER, lasting_name, named_model
-    from vgsearch.cli.pair_pictures import require_reranker, write_pictures
-    from vgsearch.cli.rerank import load_reranker, rerank_lines, rerank_result
+    from vgsearch.cli.pair_pictures import require_reranker
+    from vgsearch.cli.rerank import load_reranker
     from vgsearch.cli.sealed_tests import Seal
     from vgsearch.data.retrieval_set import load_retrieval_set
+    from vgsearch.errors import ConfigError
+    from vgsearch.reporting.comparison_looks import looks_remark
     from vgsearch.retrieval.descriptor_store import DescriptorStore
 
     console = Console()
     home = home.resolve()
     require_reranker(pictures, rerank)
+    if against is not None and rerank is not None:
+        raise ConfigError(
+            [
+                "--against compares two splits and --rerank two orders of one: leave one of them out, or run "
+                "--rerank on each split by itself"
+            ]
+        )
     model = named_model(
         checkpoint,
         home,
@@ -119,11 +138,19 @@ def evaluate(
     ]
     style = FdaRequest(fda, fda_beta, fda_seed, fda_style)
     sets = style.apply(sets, model.spec.data.train, data_root.resolve())
+    other: RetrievalSet | None = None
+    if against is not None:
+        name, path = find_split(against, model.spec.data, data_root.resolve(), option="--against")
+        other = load_retrieval_set(path, distance_m, name=name)
+        require_comparable(other, sets)
+        sets.insert(0, other)
     store = DescriptorStore(home / STORE_FOLDER) if use_store else None
     label = lasting_name(model, home) if use_store else ""
     seal = Seal(model, home)
     seal.check(sets)
     files: dict[str, bytes] = {}
+    other_result: RetrievalResult | None = None
+    pairs: list[tuple[str, PairedComparison]] = []
     for retrieval_set in sets:
         result, is_stored = _score(model, retrieval_set, store, label, console)
         stem = retrieval_set.name.replace("/", "_")
@@ -133,27 +160,28 @@ def evaluate(
         facts = [
             f"{retrieval_set.name}: {result.summary()}",
             f"database {len(retrieval_set.database)}, positives within {distance_m:g} m",
-            *([str(style)] if fda else []),
+            *([str(style)] if fda and retrieval_set is not other else []),
             *_query_facts(model.eval_config.query_method, result, is_stored),
             *([looked] if looked else []),
         ]
         console.print("; ".join(facts), markup=False, highlight=False, soft_wrap=True)
-        if reranker is not None:
-            reranked, _ = rerank_result(
-                reranker, model, retrieval_set, result, console, home, use_store=use_store
-            )
-            for n, each in reranked.items():
-                files[f"{stem}_geowarp_top{n}.npz"] = each.to_npz_bytes()
-            looks = [seal.note(retrieval_set, each.stamp) for each in reranked.values()]
-            for each in reranked.values():
-                seal.keep(retrieval_set, each)
-            for line in rerank_lines(result, reranked, looks[-1]):
+        if retrieval_set is other:
+            other_result = result
+        elif other_result is not None:
+            for pair in compare_against(other_result, result):
+                line = f"  against {other_result.set_name}: {pair}"
                 console.print(line, markup=False, highlight=False, soft_wrap=True)
-            if pictures is not None:
-                for line in write_pictures(pictures, reranker, model, retrieval_set, result, reranked):
-                    console.print(line, markup=False, highlight=False, soft_wrap=True)
+                pairs.append((f"{retrieval_set.name} R@{pair.first.n}", pair))
+        if reranker is not None:
+            reordered = _rerank(
+                reranker, model, retrieval_set, result, seal, console, home, use_store, pictures
+            )
+            files |= {f"{stem}_geowarp_top{n}.npz": each.to_npz_bytes() for n, each in reordered.items()}
         if distance_curve:
             files[f"{stem}_distance_curve.csv"] = _show_curve(result, retrieval_set, console)
+    remark = looks_remark(pairs)
+    if remark is not None:
+        console.print(remark, markup=False, highlight=False, soft_wrap=True)
     if save is not None:
         write_files(save, files)
         console.print(f"per-query results: {save}", markup=False, highlight=False)
@@ -169,6 +197,33 @@ def _query_facts(method: QueryMethod, result: RetrievalResult, is_stored: bool) 
     else:
         facts.append(f"queries described in {result.query_extraction_s:.2f} s")
     return facts
+
+
+def _rerank(
+    reranker: Reranker,
+    model: NamedModel,
+    retrieval_set: RetrievalSet,
+    plain: RetrievalResult,
+    seal: Seal,
+    console: Console,
+    home: Path,
+    use_store: bool,
+    pictures: Path | None,
+) -> dict[int, RetrievalResult]:
+    """Re-rank for each n, count and keep the results where the set is a test, and print what they are."""
+    from vgsearch.cli.pair_pictures import write_pictures
+    from vgsearch.cli.rerank import rerank_lines, rerank_result
+
+    results, _ = rerank_result(reranker, model, retrieval_set, plain, console, home, use_store=use_store)
+    looks = [seal.note(retrieval_set, each.stamp) for each in results.values()]
+    for each in results.values():
+        seal.keep(retrieval_set, each)
+    lines = rerank_lines(plain, results, looks[-1])
+    if pictures is not None:
+        lines += write_pictures(pictures, reranker, model, retrieval_set, plain, results)
+    for line in lines:
+        console.print(line, markup=False, highlight=False, soft_wrap=True)
+    return results
 
 
 def _show_curve(result: RetrievalResult, retrieval_set: RetrievalSet, console: Console) -> bytes:

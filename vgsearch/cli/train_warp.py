@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -51,6 +51,7 @@ def run_warp_training(
     model: str | None,
     home: Path,
     data_root: Path,
+    check: Callable[[], None] = lambda: None,
 ) -> Path:
     """Train, or go on training; see `train_warp`.
 
@@ -61,6 +62,7 @@ def run_warp_training(
         model: Whose descriptors find the pairs; None takes the encoder's own.
         home: Absolute.
         data_root: Absolute; where a relative folder starts.
+        check: Called after every iteration and batch; what it raises ends the training, whose run is closed.
 
     Returns:
         The folder below `home` that the network is kept in.
@@ -90,7 +92,9 @@ def run_warp_training(
     if pairs is None:
         pairs = np.empty((0, 2), dtype=np.int64)
         if training.uses_pairs:
-            pairs = _find_pairs(training, photos, network, model, home, device, precision, threads, console)
+            pairs = _find_pairs(
+                training, photos, network, model, home, device, precision, threads, console, check
+            )
 
     settings = training.model_dump(mode="json")
     run = WarpRun(open_registry(home), training.name, _uid(lineage), settings, document.text)
@@ -105,20 +109,24 @@ def run_warp_training(
         _say(console, f"epoch {done.epoch}/{training.epochs}: {losses}")
 
     total = training.epochs * training.iterations_per_epoch
-    with extraction_bar(console, f"training {training.name}", total) as advance:
-        latest = train_warp(
-            network,
-            training,
-            photos,
-            pairs,
-            folder,
-            lineage=lineage,
-            device=device,
-            precision=precision,
-            loader_threads=threads,
-            on_epoch=show_epoch,
-            progress=advance,
-        )
+    try:
+        with extraction_bar(console, f"training {training.name}", total) as advance:
+            latest = train_warp(
+                network,
+                training,
+                photos,
+                pairs,
+                folder,
+                lineage=lineage,
+                device=device,
+                precision=precision,
+                loader_threads=threads,
+                on_epoch=show_epoch,
+                progress=_checked(advance, check),
+            )
+    except BaseException:
+        run.interrupt()
+        raise
     save_geowarp(kept, load_geowarp(latest), {**lineage, "epochs": training.epochs})
     run.finish(kept)
     _say(console, f"kept as {kept} ({geowarp_identity(kept)}), recorded as {run.search}")
@@ -136,6 +144,7 @@ def _find_pairs(
     precision: Precision,
     threads: int,
     console: Console,
+    check: Callable[[], None],
 ) -> NDArray[np.int64]:
     """Queries and those of their positives in the gallery that retrieval finds near them."""
     data, wanted = training.data, training.pairs
@@ -166,7 +175,7 @@ def _find_pairs(
             device=device,
             precision=precision,
             loader_threads=threads,
-            progress=advance,
+            progress=_checked(advance, check),
         )
     found = nearest(described[gallery], described[queries], wanted.neighbours, device=device)
     squared = squared_distances(described[gallery], described[queries], found)
@@ -187,6 +196,14 @@ def _find_pairs(
     counts = f"{len(gallery)} photos in the gallery, {len(queries)} queries"
     _say(console, f"{counts}, {len(pairs)} pairs of query and positive")
     return pairs
+
+
+def _checked(advance: Callable[[int], None], check: Callable[[], None]) -> Callable[[int], None]:
+    def advance_and_check(done: int) -> None:
+        advance(done)
+        check()
+
+    return advance_and_check
 
 
 def _available(name: PrecisionName, device: torch.device) -> PrecisionName:

@@ -135,7 +135,7 @@ def translate(
     how = f"{source} to {target}" if method == "gan" else f"brightened like {like}"
     _say(console, f"{len(index)} photos of {index.root}, {how}: {out}")
     if part is not None:
-        _say(console, f"score it: vgsearch evaluate MODEL --on {out}")
+        _say(console, f"score it: vgsearch evaluate MODEL --on {out} --against {photos}")
 
 
 def _method(

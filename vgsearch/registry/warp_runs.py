@@ -7,6 +7,7 @@ from pathlib import Path
 
 from vgsearch.registry.names import RERANKERS_TAG
 from vgsearch.registry.protocol import Registry
+from vgsearch.registry.records import SearchState, TrialState
 
 _PREFIX = "warp-"
 _FOLDER = "geowarp"
@@ -47,5 +48,12 @@ class WarpRun:
         """Keep a checkpoint's files, its lineage among them, as artifacts, and close the run."""
         files = {path.name: path.read_bytes() for path in sorted(checkpoint.iterdir()) if path.is_file()}
         self._registry.log_files(self._run, _FOLDER, files)
-        self._registry.finish_trial(self._run, "complete")
-        self._registry.finish_search(self._parent, "complete")
+        self._close("complete", "complete")
+
+    def interrupt(self) -> None:
+        """Close the run of a training that was stopped; the same training started again opens it again."""
+        self._close("stopped", "interrupted")
+
+    def _close(self, state: TrialState, search_state: SearchState) -> None:
+        self._registry.finish_trial(self._run, state)
+        self._registry.finish_search(self._parent, search_state)

@@ -19,21 +19,26 @@ WIND_DOWN_S = 20.0
 
 
 class Interrupted(Exception):
-    """The search was asked to stop; not an error."""
+    """The search or training was asked to stop; not an error."""
 
 
 class Interruption:
-    """Whether a signal has asked the search to stop."""
+    """Whether a signal has asked the search to stop, or whatever else trains."""
 
-    def __init__(self, say: Callable[[str], None]) -> None:
-        """Start unasked; `say` is told when it happens."""
+    def __init__(
+        self,
+        say: Callable[[str], None],
+        notice: str = "stopping: each trial keeps the epochs that it has finished",
+    ) -> None:
+        """Start unasked; `say` is told `notice` when it happens."""
         self.requested = False
         self._say = say
+        self._notice = notice
 
     def request(self) -> None:
         """Ask the search to stop."""
         self.requested = True
-        self._say("stopping: each trial keeps the epochs that it has finished")
+        self._say(self._notice)
 
     def check(self) -> None:
         """Raise `Interrupted` once it was requested."""
