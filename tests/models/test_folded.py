@@ -6,7 +6,7 @@ import torch
 import torchvision
 from torch import nn
 
-from vgsearch.models.folded import fold_batch_norm
+from vgsearch.models.folded import foldable_pairs, folded
 
 PX = 64
 
@@ -48,12 +48,19 @@ def photos():
 def test_it_is_the_same_function(make, left, photos):
     network = trained_looking(make()).to(memory_format=torch.channels_last)
     before = {name: tensor.clone() for name, tensor in network.state_dict().items()}
-    folded = fold_batch_norm(network, photos[:1])
-    assert norms(folded) == left
-    assert all(torch.equal(tensor, before[name]) for name, tensor in network.state_dict().items())
+    modules = dict(network.named_modules())
+    pairs = foldable_pairs(network, photos[:1])
     with torch.inference_mode():
         expected = network(photos)
-        torch.testing.assert_close(folded(photos), expected, rtol=0, atol=1e-4 * expected.abs().max().item())
+        with folded(network, pairs):
+            assert norms(network) == left
+            got = network(photos)
+        assert torch.equal(network(photos), expected)
+    torch.testing.assert_close(got, expected, rtol=0, atol=1e-4 * expected.abs().max().item())
+    after = network.state_dict()
+    assert list(after) == list(before)
+    assert all(torch.equal(tensor, before[name]) for name, tensor in after.items())
+    assert dict(network.named_modules()) == modules
 
 
 class ReadTwice(nn.Module):
@@ -71,7 +78,28 @@ class ReadTwice(nn.Module):
 
 
 def test_a_convolution_with_other_readers_is_left(photos):
-    network = trained_looking(ReadTwice())
-    folded = fold_batch_norm(network, photos)
+    assert foldable_pairs(trained_looking(ReadTwice()), photos) == []
+
+
+def test_what_was_replaced_meanwhile_is_left(photos):
+    network = trained_looking(torchvision.models.resnet18(weights=None))
+    pairs = foldable_pairs(network, photos)
+    network.bn1 = nn.GroupNorm(1, 64).eval()
+    expected = network(photos)
+    with folded(network, pairs), torch.inference_mode():
+        assert norms(network) == 0
+        torch.testing.assert_close(network(photos), expected.detach(), rtol=1e-3, atol=1e-4)
+
+
+def test_an_error_inside_leaves_the_network_as_it_was(photos):
+    network = trained_looking(torchvision.models.resnet18(weights=None))
+    expected = network(photos).detach()
+    with pytest.raises(KeyError), folded(network, foldable_pairs(network, photos)):
+        raise KeyError
+    assert torch.equal(network(photos), expected)
+
+
+def test_frozen_layers_and_no_gradients_around_change_nothing(photos):
+    network = trained_looking(torchvision.models.resnet18(weights=None)).requires_grad_(False)
     with torch.inference_mode():
-        assert torch.equal(folded(photos), network(photos))
+        assert len(foldable_pairs(network, photos)) == 20

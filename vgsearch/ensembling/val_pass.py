@@ -21,7 +21,7 @@ from vgsearch.ensembling.pixel_file import PixelFile
 from vgsearch.ensembling.val_plan import plan_val
 from vgsearch.models.precision import Precision, autocast
 from vgsearch.retrieval.device_feed import DescriptorReturn, on_device
-from vgsearch.retrieval.extraction import describe_images, evaluating
+from vgsearch.retrieval.extraction import describe_images, inferring
 from vgsearch.retrieval.recall import RetrievalResult
 from vgsearch.retrieval.scoring import score_descriptors
 
@@ -147,7 +147,7 @@ class ValPass:
         bounds: dict[str, LostQueries] = {}
         with (
             closing(self._cache.batches()) as batches,
-            evaluating(network),
+            inferring(network, self._device, self._precision),
             autocast(self._precision, self._device),
         ):
             for batch in on_device(batches, self._device):

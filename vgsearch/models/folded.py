@@ -2,68 +2,55 @@
 
 from __future__ import annotations
 
-import copy
 from collections import Counter
-from collections.abc import Callable, Sequence
-from typing import TypeVar
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from typing import Any
 
 import torch
 from timm.layers.norm_act import BatchNormAct2d
 from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
 from torch.utils.hooks import RemovableHandle
 
-_TOLERANCE = 1e-9
+from vgsearch.models.synced_batch_norm import SyncedBatchNorm
 
-Network = TypeVar("Network", bound=nn.Module)
+Pairs = Sequence[tuple[str, str]]
+"""Names of a convolution and of the BatchNorm that alone reads it."""
+
+_FOLDABLE = (nn.BatchNorm2d, BatchNormAct2d, SyncedBatchNorm)
 
 
-def fold_batch_norm(network: Network, example: Tensor) -> Network:
-    """Copy a network that only infers, with BatchNorm folded into the convolutions whose output it reads.
+def foldable_pairs(network: nn.Module, example: Tensor) -> list[tuple[str, str]]:
+    """Find the convolutions whose output goes into one BatchNorm and nowhere else.
 
-    In eval mode BatchNorm is an affine map of each channel, and so is what a convolution does last:
-    w' = w g / sqrt(v + eps) and b' = (b - m) g / sqrt(v + eps) + beta, computed in float64.
+    Which layer reads which is asked of autograd's graph of one pass; no weight changes.
 
     Args:
-        network: Left as it is.
-        example: Something that it takes, as small as it may be; it shows which layer reads which.
+        network: In eval mode.
+        example: Floating, as small as the network takes it.
 
     Returns:
-        The copy, in eval mode. It agrees with `network` up to rounding; should it not on `example`, because
-        something beside BatchNorm reads a convolution, it is a plain copy.
+        In the order in which they run; each module ran once.
     """
-    plain = copy.deepcopy(network).eval()
-    with torch.inference_mode(), torch.autocast(example.device.type, enabled=False):
-        # In float64 nothing but another function can make a difference, however a network magnifies rounding.
-        exact = copy.deepcopy(plain).double()
-        expected, pairs = _watch(exact, example.double())
-        _fold(exact, pairs)
-        difference = (exact(example.double()) - expected).abs().max()
-    if difference > _TOLERANCE * expected.abs().max():
-        return plain
-    _fold(plain, pairs)
-    return plain
-
-
-def _watch(network: nn.Module, example: Tensor) -> tuple[Tensor, list[tuple[str, str]]]:
-    """The output, and the names of a convolution and a BatchNorm that reads it, where each ran once."""
-    makers: dict[int, str] = {}
-    kept: list[Tensor] = []  # an output that lives on keeps its id to itself
+    makers: dict[Any, str] = {}
     runs: Counter[str] = Counter()
-    pairs: list[tuple[str, str]] = []
+    pairs: list[tuple[Any, str, str]] = []
 
     def after(name: str) -> Callable[..., None]:
         def note(module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
             runs[name] += 1
-            makers[id(output)] = name
-            kept.append(output)
+            if output.grad_fn is not None:
+                makers[output.grad_fn] = name
 
         return note
 
     def before(name: str) -> Callable[..., None]:
         def note(module: nn.Module, inputs: tuple[Tensor, ...]) -> None:
             runs[name] += 1
-            if id(inputs[0]) in makers:
-                pairs.append((makers[id(inputs[0])], name))
+            node = inputs[0].grad_fn
+            if node in makers:
+                pairs.append((node, makers[node], name))
 
         return note
 
@@ -74,39 +61,90 @@ def _watch(network: nn.Module, example: Tensor) -> tuple[Tensor, list[tuple[str,
         elif _is_foldable(module):
             handles.append(module.register_forward_pre_hook(before(name)))
     try:
-        output: Tensor = network(example)
+        with (
+            torch.inference_mode(False),
+            torch.enable_grad(),
+            torch.autocast(example.device.type, enabled=False),
+        ):
+            output: Tensor = network(example.clone().requires_grad_())
     finally:
         for handle in handles:
             handle.remove()
-    readers = Counter(convolution for convolution, _ in pairs)
-    once = [pair for pair in pairs if runs[pair[0]] == runs[pair[1]] == readers[pair[0]] == 1]
-    return output, once
+    readers = _readers(output.grad_fn)
+    return [
+        (convolution, norm)
+        for node, convolution, norm in pairs
+        if readers[node] == runs[convolution] == runs[norm] == 1
+    ]
+
+
+@contextmanager
+def folded(network: nn.Module, pairs: Pairs, dtype: torch.dtype = torch.float32) -> Iterator[None]:
+    """Inside, the BatchNorm layers of `pairs` are part of their convolutions; outside, all is as it was.
+
+    In eval mode BatchNorm is an affine map of each channel, and so is what a convolution does last:
+    w' = w g / sqrt(v + eps) and b' = (b - m) g / sqrt(v + eps) + beta.
+
+    Args:
+        network: In eval mode, and only for inference meanwhile.
+        pairs: From `foldable_pairs`; those that are no such layers any more are left.
+        dtype: Of the folded weights: autocast's, which then has nothing to convert.
+    """
+    with ExitStack() as stack:
+        for convolution_name, norm_name in pairs:
+            convolution, norm = network.get_submodule(convolution_name), network.get_submodule(norm_name)
+            if isinstance(convolution, nn.Conv2d) and _is_foldable(norm):
+                stack.enter_context(_folded_pair(network, convolution, norm_name, norm, dtype))
+        yield
+
+
+@contextmanager
+def _folded_pair(
+    network: nn.Module, convolution: nn.Conv2d, norm_name: str, norm: nn.Module, dtype: torch.dtype
+) -> Iterator[None]:
+    assert isinstance(norm, _BatchNorm)
+    assert norm.running_mean is not None
+    assert norm.running_var is not None
+    with torch.no_grad():
+        scale = norm.weight.double() / (norm.running_var.double() + norm.eps).sqrt()
+        bias = torch.zeros_like(scale) if convolution.bias is None else convolution.bias.double()
+        weight = convolution.weight * scale.to(convolution.weight.dtype).reshape(-1, 1, 1, 1)
+        shift = (bias - norm.running_mean) * scale + norm.bias
+    own = {name: convolution._parameters[name] for name in ("weight", "bias")}
+    # Only inside is the activation, which timm's layers carry, all that is left of the BatchNorm.
+    rest = [part for part in (getattr(norm, "drop", None), getattr(norm, "act", None)) if part is not None]
+    convolution._parameters.update(
+        weight=nn.Parameter(weight.to(dtype), requires_grad=False),
+        bias=nn.Parameter(shift.to(dtype), requires_grad=False),
+    )
+    network.set_submodule(norm_name, nn.Sequential(*rest))
+    try:
+        yield
+    finally:
+        network.set_submodule(norm_name, norm)
+        convolution._parameters.update(own)
 
 
 def _is_foldable(module: nn.Module) -> bool:
     return (
-        type(module) in (nn.BatchNorm2d, BatchNormAct2d)
-        and isinstance(module, nn.BatchNorm2d)
+        type(module) in _FOLDABLE
+        and isinstance(module, _BatchNorm)
         and module.running_mean is not None
         and module.affine
     )
 
 
-def _fold(network: nn.Module, pairs: Sequence[tuple[str, str]]) -> None:
-    """Change `network` itself."""
-    for convolution_name, norm_name in pairs:
-        convolution, norm = network.get_submodule(convolution_name), network.get_submodule(norm_name)
-        assert isinstance(convolution, nn.Conv2d)
-        assert isinstance(norm, nn.BatchNorm2d)
-        assert norm.running_mean is not None
-        assert norm.running_var is not None
-        scale = norm.weight.double() / (norm.running_var.double() + norm.eps).sqrt()
-        bias = torch.zeros_like(scale) if convolution.bias is None else convolution.bias.double()
-        weight = convolution.weight.double() * scale.reshape(-1, 1, 1, 1)
-        shift = (bias - norm.running_mean.double()) * scale + norm.bias.double()
-        convolution.weight = nn.Parameter(weight.to(convolution.weight.dtype), requires_grad=False)
-        convolution.bias = nn.Parameter(shift.to(convolution.weight.dtype), requires_grad=False)
-        # timm's BatchNorm has the activation in it.
-        rest = nn.Sequential(norm.drop, norm.act) if isinstance(norm, BatchNormAct2d) else nn.Identity()
-        parent, _, own = norm_name.rpartition(".")
-        setattr(network.get_submodule(parent), own, rest)
+def _readers(root: Any) -> Counter[Any]:
+    """How many operations read the result of each node of autograd's graph, from its last node on."""
+    readers: Counter[Any] = Counter()
+    seen, waiting = {root}, [root]
+    while waiting:
+        node = waiting.pop()
+        for child, _ in node.next_functions:
+            if child is None:
+                continue
+            readers[child] += 1
+            if child not in seen:
+                seen.add(child)
+                waiting.append(child)
+    return readers

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import copy
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from vgsearch.config.geowarp import GRID, GeoWarpConfig
-from vgsearch.models.folded import fold_batch_norm
+from vgsearch.models.folded import foldable_pairs, folded
 from vgsearch.models.seeding import seeded_cpu_draws
 from vgsearch.rerank.encoder import Encoder, build_encoder
 from vgsearch.rerank.homography import homography_to, warp_images
@@ -148,18 +149,25 @@ class GeoWarpNetwork(nn.Module):
         return 1.0 - similarity
 
 
-def for_scoring(network: GeoWarpNetwork) -> GeoWarpNetwork:
-    """Copy a network that only infers: in eval mode, with BatchNorm folded into the convolutions.
+@contextmanager
+def scoring(network: GeoWarpNetwork) -> Iterator[None]:
+    """Inside, a network only infers: in eval mode, with BatchNorm folded into the convolutions.
 
-    It computes what `network` computes, up to rounding, in fewer passes over memory.
+    It computes the same up to rounding, in fewer passes over memory.
     """
+    was_training = network.training
+    network.eval()
     device = network.input_scale.device
     photo = torch.linspace(-2.0, 2.0, 3 * _EXAMPLE_PX**2, device=device)
     correlation = torch.linspace(0.0, 1.0, POSITIONS**2, device=device)
-    encoder = fold_batch_norm(network.encoder, photo.reshape(1, 3, _EXAMPLE_PX, _EXAMPLE_PX))
-    regression = copy.deepcopy(network.regression)
-    regression.conv = fold_batch_norm(regression.conv, correlation.reshape(1, POSITIONS, GRID, GRID))
-    return GeoWarpNetwork(encoder, regression, network.config).to(device).eval()
+    of_encoder = foldable_pairs(network.encoder, photo.reshape(1, 3, _EXAMPLE_PX, _EXAMPLE_PX))
+    convolutions = network.regression.conv
+    of_regression = foldable_pairs(convolutions, correlation.reshape(1, POSITIONS, GRID, GRID))
+    try:
+        with folded(network.encoder, of_encoder), folded(convolutions, of_regression):
+            yield
+    finally:
+        network.train(was_training)
 
 
 def build_geowarp(config: GeoWarpConfig, *, encoder_weights: str = "none", seed: int = 0) -> GeoWarpNetwork:

@@ -18,7 +18,7 @@ from vgsearch.errors import DivergedError
 from vgsearch.models.precision import Precision, autocast, resolve_precision
 from vgsearch.rerank.close_scores import Scores, error_spread, in_doubt
 from vgsearch.rerank.feature_cache import FeatureCache
-from vgsearch.rerank.network import GeoWarpNetwork, for_scoring
+from vgsearch.rerank.network import GeoWarpNetwork, scoring
 from vgsearch.rerank.photos import Ints, PhotoBatch, PhotoGroup, PhotoSource, equal_runs, framed_sizes
 
 _SAMPLE = 64
@@ -95,13 +95,12 @@ def score_candidates(
         DivergedError: A score is NaN; the message names the pair.
         StorageError: There is no room for the features.
     """
-    network = for_scoring(network)
     is_rough = machine.precision.dtype == torch.bfloat16
     exact = replace(machine, precision=resolve_precision("fp32", machine.device))
     asked = np.flatnonzero((candidates >= 0).any(axis=1))
     used = np.unique(candidates[candidates >= 0])
     framing = framing_of(network)
-    with torch.inference_mode():
+    with scoring(network), torch.inference_mode():
         sides = [
             _described(network, index, ids, framing, exact if is_rough else machine, progress)
             for index, ids in ((queries, asked), (database, used))

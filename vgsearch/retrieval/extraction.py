@@ -5,22 +5,29 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from typing import cast
+from weakref import WeakKeyDictionary
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from vgsearch.config.search import EvalConfig
 from vgsearch.data.index import ImageIndex
 from vgsearch.errors import DataError, DivergedError
+from vgsearch.models.backbones import Backbone
 from vgsearch.models.ensemble_network import EnsembleNetwork
+from vgsearch.models.folded import Pairs, foldable_pairs, folded
 from vgsearch.models.precision import Precision, autocast
 from vgsearch.models.view_mean import mean_of_views
 from vgsearch.retrieval.batch_plan import plan_batches
 from vgsearch.retrieval.device_feed import DescriptorReturn, on_device
 from vgsearch.retrieval.image_loader import load_batches, network_sizes
 from vgsearch.retrieval.query_methods import framing_of, rows_per_image
+
+_EXAMPLE_PX = 128
+_KNOWN_PAIRS: WeakKeyDictionary[nn.Module, Pairs] = WeakKeyDictionary()
 
 
 def extract_descriptors(
@@ -69,7 +76,7 @@ def extract_descriptors(
     gathered = _Gathered(index, num_rows, precision, progress)
     returning = DescriptorReturn(device)
     # Autocast encloses the loop: it keeps its half-precision copies of the weights until it is left.
-    with closing(batches), evaluating(network), autocast(precision, device):
+    with closing(batches), inferring(network, device, precision), autocast(precision, device):
         for batch in on_device(batches, device):
             with torch.inference_mode():
                 described = describe_images(network, batch.images, framing.num_views // num_rows)
@@ -125,6 +132,35 @@ class _Gathered:
         self.descriptors.reshape(len(self._index), -1)[ids] = rows.reshape(len(ids), -1)
         if self._progress is not None:
             self._progress(len(ids))
+
+
+@contextmanager
+def inferring(network: nn.Module, device: torch.device, precision: Precision) -> Iterator[None]:
+    """Eval mode inside, with BatchNorm folded into the convolutions, ready for autocast to `precision`.
+
+    All that describes images does it in here, so that the same image has the same descriptor everywhere.
+    """
+    with evaluating(network), folded(network, _pairs(network, device), precision.dtype):
+        yield
+
+
+def _pairs(network: nn.Module, device: torch.device) -> Pairs:
+    """What can be folded in its backbones, found once for each network."""
+    if network not in _KNOWN_PAIRS:
+        photo = torch.linspace(-2.0, 2.0, 3 * _EXAMPLE_PX**2, device=device)
+        example = photo.reshape(1, 3, _EXAMPLE_PX, _EXAMPLE_PX)
+        _KNOWN_PAIRS[network] = [
+            (f"{name}.{convolution}", f"{name}.{norm}")
+            for name, backbone in network.named_modules()
+            if isinstance(backbone, Backbone) and _has_batch_norm(backbone)
+            for convolution, norm in foldable_pairs(backbone, example)
+        ]
+    return _KNOWN_PAIRS[network]
+
+
+def _has_batch_norm(backbone: Backbone) -> bool:
+    """Without any, which is so of the networks that take one image size alone, there is nothing to ask."""
+    return any(isinstance(module, _BatchNorm) for module in backbone.modules())
 
 
 @contextmanager

@@ -15,7 +15,7 @@ from vgsearch.data.decode import image_size
 from vgsearch.data.framing import Framing
 from vgsearch.data.index import ImageIndex
 from vgsearch.models.precision import Precision, autocast
-from vgsearch.retrieval.extraction import describe_images, evaluating
+from vgsearch.retrieval.extraction import describe_images, inferring
 from vgsearch.retrieval.query_methods import framing_of, rows_per_image
 
 BYTES_PER_VALUE = 4
@@ -67,7 +67,7 @@ def measure_query_ms(
     start_s = time.perf_counter()
     times_ms: list[float] = []
     # Autocast encloses the repeats: it keeps its half-precision copies of the weights until it is left.
-    with evaluating(network), autocast(precision, device), torch.inference_mode():
+    with inferring(network, device, precision), autocast(precision, device), torch.inference_mode():
         while True:
             _describe(network, pictures, num_views, device)
             if time.perf_counter() - start_s >= min(_WARM_UP_S, budget_s / 5):
