@@ -32,8 +32,9 @@ from vgsearch.data.index import ImageIndex
 from vgsearch.errors import ImageError
 from vgsearch.models.precision import Precision
 
-# Of the steps from a file to a descriptor: raise it when decoding or resizing gives other pixels, or the network is
-# computed in another way. 2: BatchNorm folded into the convolutions, which in bf16 is more than the last bits.
+# Of the steps from a file to a descriptor: raise it when decoding or resizing gives other pixels, or the
+# network computes in another way. 2: BatchNorm is folded into the convolutions, which in bf16 changes more
+# than the last bits.
 _VERSION = 2
 
 _SAMPLED_IMAGES = 64
