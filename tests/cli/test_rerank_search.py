@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+import torch
 
 from tests.cli.test_fda import TRIAL
 from tests.cli.test_import import assert_refused
@@ -69,7 +70,7 @@ def test_the_best_on_val_is_chosen_and_recorded(vgsearch, own_store, made, tmp_p
             values[name, n] = recall_at_1(tmp_path / name / f"val_night_geowarp_top{n}.npz")
     plain = recall_at_1(tmp_path / "first" / "val_night.npz")
     registry = MlflowRegistry(tmp_path / "runs", None)
-    trials = {trial.label: trial for trial in registry.trials("rerank-choice")}
+    trials = {trial.label.partition(" (")[0]: trial for trial in registry.trials("rerank-choice")}
     recorded = {label: trial.history[0]["val/night/recall_at_1"] for label, trial in trials.items()}
     assert recorded == pytest.approx(
         {"no re-ranking": plain, **{f"{name} top {n}": value for (name, n), value in values.items()}}
@@ -79,12 +80,12 @@ def test_the_best_on_val_is_chosen_and_recorded(vgsearch, own_store, made, tmp_p
     chosen = record.tags["vgsearch.reranking"]
     if best > plain:
         name, n = min((key for key, value in values.items() if value == best), key=lambda key: key[1])
-        assert chosen == f"geowarp:{name} top {n}"
+        assert chosen.startswith(f"geowarp:{name} top {n}, for ")
         assert f"best on val: geowarp:{name}, top {n}" in run.out
         assert "test/night: R@1" in run.out
         assert "against not re-ranking" in run.out
     else:
-        assert chosen == "none"
+        assert chosen.startswith("none, for ")
         assert "do not re-rank" in run.out
         assert "test/night: R@1" not in run.out
 
@@ -105,6 +106,42 @@ def test_a_second_time_scores_no_pair_and_records_nothing_twice(
     assert len(MlflowRegistry(tmp_path / "runs", None).trials("rerank-choice")) == 5
 
 
+def test_folders_of_one_name_are_told_apart(vgsearch, own_store, made, tmp_path):
+    kept = tmp_path / "runs" / "rerankers"
+    for place, name in (("one", "first"), ("two", "second")):
+        (tmp_path / place).mkdir()
+        (kept / name).rename(tmp_path / place / "warp")
+    run = vgsearch("rerank", "choice.yaml", "--set", "rerank.networks=[one/warp, two/warp]")
+    assert run.code == 0, run.err
+    trials = MlflowRegistry(tmp_path / "runs", None).trials("rerank-choice")
+    values = {trial.label.split(" top")[0]: set() for trial in trials if " top" in trial.label}
+    assert set(values) == {"one/warp", "two/warp"}
+    best = max(
+        (trial for trial in trials if " top" in trial.label),
+        key=lambda trial: trial.history[0]["val/night/recall_at_1"],
+    )
+    plain = next(trial for trial in trials if trial.label.startswith("no re-ranking"))
+    highest = best.history[0]["val/night/recall_at_1"]
+    if highest > plain.history[0]["val/night/recall_at_1"]:
+        winners = {
+            trial.label.split(" top")[0]
+            for trial in trials
+            if " top" in trial.label and trial.history[0]["val/night/recall_at_1"] == highest
+        }
+        assert any(f"best on val: geowarp:{winner}," in run.out for winner in winners)
+
+
+def test_a_choice_that_is_stopped_is_closed(vgsearch, own_store, made, tmp_path):
+    broken = moved_geowarp(SMALL)
+    with torch.no_grad():
+        broken.regression.linear.bias.fill_(torch.nan)
+    save_geowarp(tmp_path / "runs" / "rerankers" / "third", broken, {"kind": "imported"})
+    run = vgsearch("rerank", "choice.yaml")
+    assert_refused(run, "third", "NaN or infinity")
+    (record,) = MlflowRegistry(tmp_path / "runs", None).searches()
+    assert record.state == "interrupted"
+
+
 def test_encoder_and_pooling_choose_networks(vgsearch, own_store, made):
     run = vgsearch("rerank", "choice.yaml", "--set", "rerank.pooling=[netvlad]", "--set", "rerank.n=[3]")
     assert run.code == 0, run.err
@@ -122,6 +159,7 @@ def test_what_cannot_be_is_one_line(vgsearch, own_store, made, tiny_city):
     assert_refused(refused("criterion=test/night/recall_at_1"), "val alone")
     assert_refused(refused("criterion=val/day/recall_at_1"), "no such selection split")
     assert_refused(
-        refused(f"val={tiny_city / 'test_night'}", "criterion=val/recall_at_1"), "is the test night"
+        refused(f"val={tiny_city / 'test_night'}", "criterion=val/recall_at_1"),
+        "must be apart from data.tests.night",
     )
     assert_refused(refused("model=nothing"), "nothing")

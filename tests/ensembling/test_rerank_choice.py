@@ -20,7 +20,7 @@ def result(hits):
 
 @given(st.integers(0, QUERIES), st.lists(st.tuples(st.integers(0, QUERIES), st.sampled_from([5, 10, 15]))))
 def test_it_is_the_highest_with_the_fewest_candidates(plain_hits, drawn):
-    scored = [ScoredReranking(Reranking("f" * 16, "fp32", n), result(hits), 0.1) for hits, n in drawn]
+    scored = [ScoredReranking("name", Reranking("f" * 16, "fp32", n), result(hits), 0.1) for hits, n in drawn]
     chosen = choose_reranking(result(plain_hits), scored, CRITERION)
     above = [(-hits, n, place) for place, (hits, n) in enumerate(drawn) if hits > plain_hits]
     if not above:

@@ -83,7 +83,7 @@ def test_a_pair_is_seen_as_it_is_scored(write_photos: WritePhotos, tmp_path, res
     for query, row in enumerate(candidates):
         for rank, candidate in enumerate(row):
             photos = queries.read(query), database.read(int(candidate))
-            view = common_view(network, *photos, device=CPU, precision=FP32)
+            view = common_view(network, *photos, device=CPU)
             assert view.similarity == pytest.approx(float(scores[query, rank]), abs=1e-5)
             for photo, kept, corners, warped in zip(
                 photos, view.photos, view.corners, view.warped, strict=True

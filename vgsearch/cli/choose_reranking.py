@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import torch
@@ -16,7 +16,7 @@ from vgsearch.cli.rerankers import find_reranker, kept_rerankers
 from vgsearch.cli.sealed_tests import Seal
 from vgsearch.cli.store import open_registry
 from vgsearch.config.combination import CombinationDocument
-from vgsearch.config.folders import absolute_data
+from vgsearch.config.folders import absolute_data, val_problems
 from vgsearch.config.rerank_search import RerankSearch, RerankSpace
 from vgsearch.config.search import DataConfig
 from vgsearch.data.retrieval_set import RetrievalSet
@@ -65,7 +65,6 @@ def choose_on_val(
     networks = _networks(file.rerank, home)
     sets = load_val_sets(data)
     _require_no_test(sets, Seal(model, home))
-    runs = RerankRuns(open_registry(home), file.name, document.text)
     tops = sorted(file.rerank.n)
     _say(
         console,
@@ -73,35 +72,44 @@ def choose_on_val(
         f"{', '.join(map(str, tops))}, by {criterion}",
     )
     plain = {name: _score(model, each, home, console) for name, each in sets.items()}
+    lasting = lasting_name(model, home)
     about = {
-        "model": lasting_name(model, home),
+        "model": lasting,
         "model_weights_sha256": model.identity.weights_sha256,
         "val": data.val,
+        "photos": {name or "val": each.query_set_hash for name, each in sets.items()},
         "criterion": str(criterion),
     }
-    runs.record("no re-ranking", about, recall_metrics(plain), result_files(plain))
-    scored: list[ScoredReranking] = []
-    for number, (text, network) in enumerate(networks, start=1):
-        reranker = _load(text, tops, file, model, home)
-        found = _rerank(reranker, model, sets, plain, console, home)
-        for each in found:
-            params = {**about, **asdict(each.how)}
-            costs = {"cost/rerank_ms": 1e3 * each.seconds_per_query}
-            metrics = {**recall_metrics(each.results), **costs}
-            runs.record(f"{network.name} top {each.how.n}", params, metrics, result_files(each.results))
-        best = max(criterion.percent(each.results) for each in found)
-        _say(console, f"  {number}/{len(networks)} {network.name}: {criterion} up to {best:.2f}")
-        scored += found
-    chosen = choose_reranking(plain, scored, criterion)
+    runs = RerankRuns(open_registry(home), file.name, document.text)
+    try:
+        runs.record(f"no re-ranking ({lasting})", about, recall_metrics(plain), result_files(plain))
+        scored: list[ScoredReranking] = []
+        for number, network in enumerate(networks, start=1):
+            reranker = _load(network.folder, tops, file, model, home)
+            found = _rerank(network.text, reranker, model, sets, plain, console, home)
+            for each in found:
+                params = {**about, **asdict(each.how)}
+                costs = {"cost/rerank_ms": 1e3 * each.seconds_per_query}
+                metrics = {**recall_metrics(each.results), **costs}
+                label = f"{network.text} top {each.how.n} ({lasting})"
+                runs.record(label, params, metrics, result_files(each.results))
+            best = max(criterion.percent(each.results) for each in found)
+            _say(console, f"  {number}/{len(networks)} {network.text}: {criterion} up to {best:.2f}")
+            scored += found
+        chosen = choose_reranking(plain, scored, criterion)
+        what = "none" if chosen is None else f"geowarp:{chosen.text} top {chosen.how.n}"
+        runs.finish(f"{what}, for {lasting}")
+    except BaseException:
+        runs.interrupt()
+        raise
     console.print(choice_table(plain, scored, chosen, criterion))
-    text = "" if chosen is None else next(text for text, each in networks if each == chosen.how.network)
-    runs.finish("none" if chosen is None else f"geowarp:{text} top {chosen.how.n}")
     tests = list(model.spec.data.tests)
-    for line in choice_lines(chosen, text, plain, criterion, len(scored), file, tests):
+    for line in choice_lines(chosen, plain, criterion, len(scored), file, tests):
         _say(console, line)
     _say(console, f"recorded as {runs.search}")
     if score_tests and chosen is not None:
-        _score_on_tests(_load(text, [chosen.how.n], file, model, home), model, home, console)
+        folder = next(network.folder for network in networks if network.text == chosen.text)
+        _score_on_tests(_load(folder, [chosen.how.n], file, model, home), model, home, console)
     return chosen
 
 
@@ -111,6 +119,9 @@ def _data(file: RerankSearch, model: NamedModel, data_root: Path) -> DataConfig:
     if file.val is not None:
         placed = absolute_data(data.model_copy(update={"val": file.val}), data_root)
         data = data.model_copy(update={"val": placed.val})
+        problems = val_problems(data)
+        if problems:
+            raise ConfigError([f"val: {problems[0]}; name another folder"])
     if not data.val_splits:
         raise ConfigError([f"val: {file.model} was imported without data; name its selection splits in val"])
     return data
@@ -124,22 +135,35 @@ def _criterion(file: RerankSearch, model: NamedModel, data: DataConfig) -> Crite
     return criterion
 
 
-def _networks(space: RerankSpace, home: Path) -> list[tuple[str, NamedReranker]]:
-    """What there is to choose from: how it is named, and what it is."""
+@dataclass(frozen=True)
+class _Network:
+    """A network to choose from: what it is called, where it lies, and what it is."""
+
+    text: str
+    folder: Path
+    named: NamedReranker
+
+
+def _networks(space: RerankSpace, home: Path) -> list[_Network]:
+    """What there is to choose from."""
     if space.networks:
         option = "rerank.networks"
         folders = {text: find_reranker(f"geowarp:{text}", home, option=option) for text in space.networks}
-        found = [(text, NamedReranker.of_checkpoint(folder)) for text, folder in folders.items()]
+        found = [
+            _Network(text, folder, NamedReranker.of_checkpoint(folder)) for text, folder in folders.items()
+        ]
     else:
-        found = [(network.name, network) for network in kept_rerankers(home)]
+        found = [_Network(folder.name, folder, named) for folder, named in kept_rerankers(home).items()]
     fitting = [
-        (text, network)
-        for text, network in found
-        if (not space.encoder or network.sort.encoder in space.encoder)
-        and (not space.pooling or network.sort.pooling in space.pooling)
+        network
+        for network in found
+        if (not space.encoder or network.named.sort.encoder in space.encoder)
+        and (not space.pooling or network.named.sort.pooling in space.pooling)
     ]
     if not fitting:
-        there = ", ".join(f"{n.name} ({n.sort.encoder}, {n.sort.pooling})" for _, n in found) or "none"
+        there = (
+            ", ".join(f"{n.text} ({n.named.sort.encoder}, {n.named.sort.pooling})" for n in found) or "none"
+        )
         raise ConfigError(
             [
                 f"rerank: no network fits; there is {there}: make one with vgsearch import geowarp or "
@@ -158,9 +182,9 @@ def _require_no_test(sets: Mapping[str, RetrievalSet], seal: Seal) -> None:
             )
 
 
-def _load(text: str, tops: Sequence[int], file: RerankSearch, model: NamedModel, home: Path) -> Reranker:
+def _load(folder: Path, tops: Sequence[int], file: RerankSearch, model: NamedModel, home: Path) -> Reranker:
     top = ",".join(map(str, tops))
-    reranker = load_reranker(f"geowarp:{text}", top, file.precision, model, home)
+    reranker = load_reranker(f"geowarp:{folder.resolve()}", top, file.precision, model, home)
     assert reranker is not None  # something was named
     return reranker
 
@@ -175,6 +199,7 @@ def _score(model: NamedModel, retrieval_set: RetrievalSet, home: Path, console: 
 
 
 def _rerank(
+    text: str,
     reranker: Reranker,
     model: NamedModel,
     sets: Mapping[str, RetrievalSet],
@@ -190,6 +215,7 @@ def _rerank(
     per_pair = sum(seconds for _, seconds in by_split.values()) / (num_queries * reranker.tops[-1])
     return [
         ScoredReranking(
+            text,
             reranker.reranking(n),
             {name: results[n] for name, (results, _) in by_split.items()},
             n * per_pair,

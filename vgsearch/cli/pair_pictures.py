@@ -139,7 +139,6 @@ def _row(
         queries.read(pair.query),
         database.read(pair.candidate),
         device=model.device,
-        precision=reranker.precision,
     )
     ids = np.full((len(queries), 1), -1)
     ids[pair.query] = pair.candidate

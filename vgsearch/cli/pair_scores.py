@@ -15,9 +15,12 @@ from vgsearch.data.retrieval_set import RetrievalSet
 from vgsearch.rerank.pair_scoring import Machine, num_passes, score_candidates
 from vgsearch.rerank.score_store import PairScores, ScoreStore
 from vgsearch.rerank.scratch_folder import scratch_folder
-from vgsearch.retrieval.descriptor_key import images_key
+from vgsearch.retrieval.descriptor_key import arithmetic, images_key
 
 SCORES_FOLDER = "pair_scores"
+
+# Of the steps from two files to a score: raise it when any of them computes something else.
+_VERSION = 1
 
 
 def pair_scores(
@@ -48,7 +51,8 @@ def pair_scores(
     store, key = ScoreStore(home / SCORES_FOLDER), ""
     if use_store:
         photos = [images_key(part) for part in (retrieval_set.queries, retrieval_set.database)]
-        asked = [reranker.identity, reranker.precision.name, model.device.type, *photos]
+        computed = arithmetic(model.device, reranker.precision)
+        asked = [f"version {_VERSION}", reranker.identity, computed, *photos]
         key = store.key(asked, candidates)
         stored = store.find(key, candidates.shape)
         if stored is not None:

@@ -27,7 +27,7 @@ def choice_table(
         assert network is not None  # it was loaded by name
         rows.append(
             RerankRow(
-                name=network.name,
+                name=each.text,
                 encoder=network.sort.encoder,
                 pooling=network.sort.pooling,
                 n=each.how.n,
@@ -47,7 +47,6 @@ def choice_table(
 
 def choice_lines(
     chosen: ScoredReranking | None,
-    text: str,
     plain: Results,
     criterion: Criterion,
     num_scored: int,
@@ -58,7 +57,6 @@ def choice_lines(
 
     Args:
         chosen: None where nothing is above the plain order.
-        text: How the file names the chosen network.
         plain: Results without re-ranking.
         criterion: What it was chosen by.
         num_scored: How many there were to choose from.
@@ -77,10 +75,10 @@ def choice_lines(
     example = f"test/{tests[0]}" if tests else "SPLIT"
     after, before = (criterion.percent(each) for each in (chosen.results, plain))
     return [
-        f"best on val: geowarp:{text}, top {chosen.how.n}, {criterion} {after:.2f} against {before:.2f}; "
-        f"{verdict}",
+        f"best on val: geowarp:{chosen.text}, top {chosen.how.n}, {criterion} {after:.2f} against "
+        f"{before:.2f}; {verdict}",
         f"the best of {num_scored} flatters itself: let a test judge it, once",
-        f"score it there: vgsearch evaluate {file.model} --on {example} --rerank geowarp:{text} "
+        f"score it there: vgsearch evaluate {file.model} --on {example} --rerank geowarp:{chosen.text} "
         f"--top {chosen.how.n}",
     ]
 

@@ -50,7 +50,7 @@ def report(
 
     printed = printed_tables(table or TABLE_NUMBERS)
     ours, remarks = _read(home)
-    rerankers = kept_rerankers(home)
+    rerankers = list(kept_rerankers(home).values())
     tables = [fill_table(each, ours.runs, rerankers) for each in printed]
     unplaced = unplaced_scores(ours.runs, tables) if not table else []
     remarks = [*remarks, *ours.unreadable, _summary(tables)]

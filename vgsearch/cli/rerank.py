@@ -96,7 +96,9 @@ def load_reranker(
     tops = _tops(top or DEFAULT_TOP)
     on_gpu = model.device.type == "cuda"
     if precision == "fp16" and not on_gpu:
-        raise ConfigError([f"--rerank-precision: fp16 needs a GPU, and this runs on {model.device.type}"])
+        raise ConfigError(
+            [f"re-ranking in fp16 needs a GPU, and this runs on {model.device.type}; use auto, fp32 or bf16"]
+        )
     if precision == "auto":
         precision = "fp16" if on_gpu else "fp32"
     folder = find_reranker(rerank, home)

@@ -26,7 +26,7 @@ def rerank(
 ) -> None:
     """Re-rank val with every GeoWarp network and every n that the file names, and choose the best.
 
-    What a network says of a pair is kept: started again, the command goes on with the next network.
+    What a network says of a split is kept: started again, the command goes on with the next network.
     """
     from vgsearch.cli.choose_reranking import choose_on_val
     from vgsearch.config.rerank_search import load_rerank_search

@@ -63,15 +63,15 @@ def find_reranker(text: str, home: Path, *, option: str = "--rerank") -> Path:
     )
 
 
-def kept_rerankers(home: Path) -> list[NamedReranker]:
-    """The networks below `home`, in the order of their names."""
+def kept_rerankers(home: Path) -> dict[Path, NamedReranker]:
+    """The networks below `home` by their folders, in the order of their names."""
     from vgsearch.rerank.checkpoint import is_geowarp
     from vgsearch.rerank.reranking import NamedReranker
 
-    found = []
+    found = {}
     for folder in sorted((home / RERANKERS_FOLDER).glob("*")):
         # A damaged one is no answer to anything.
         with suppress(CheckpointError):
             if is_geowarp(folder):
-                found.append(NamedReranker.of_checkpoint(folder))
+                found[folder] = NamedReranker.of_checkpoint(folder)
     return found

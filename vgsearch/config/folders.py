@@ -112,6 +112,22 @@ def linked_together(data: DataConfig) -> dict[tuple[str, ...], str]:
     return problems
 
 
+def val_problems(data: DataConfig) -> list[str]:
+    """Why selection splits that were named later are not apart from what trains and tests, one line each.
+
+    Args:
+        data: With absolute folders.
+    """
+    folders = {keys: folder_and_queries(split)[0] for keys, split in folder_by_key(data).items() if split}
+    inside = [
+        f"{folder} must be apart from {'.'.join(others)} ({other})"
+        for keys, folder in folders.items()
+        for others, other in folders.items()
+        if keys[1] == "val" and others[1] in ("train", "tests") and overlap(folder, other)
+    ]
+    return inside or [f"{'.'.join(keys)} {text}" for keys, text in linked_together(data).items()]
+
+
 def overlap(folder: str, other: str) -> bool:
     """Whether one path is the other or lies inside it, by their names alone."""
     one, two = (PurePath(os.path.normpath(path)) for path in (folder, other))

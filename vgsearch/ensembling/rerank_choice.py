@@ -15,11 +15,13 @@ class ScoredReranking:
     """One network with one n, scored on the selection splits.
 
     Attributes:
+        text: How the network is named where it is asked for.
         how: Network and n.
         results: By selection split, "" for the single unnamed one.
         seconds_per_query: What re-ranking took, measured when the pairs were scored.
     """
 
+    text: str
     how: Reranking
     results: Mapping[str, RetrievalResult]
     seconds_per_query: float

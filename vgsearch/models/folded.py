@@ -8,7 +8,7 @@ from contextlib import ExitStack, contextmanager
 from typing import Any
 
 import torch
-from timm.layers.norm_act import BatchNormAct2d
+from timm.layers.norm_act import BatchNormAct2d, SyncBatchNormAct
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.utils.hooks import RemovableHandle
@@ -18,7 +18,7 @@ from vgsearch.models.synced_batch_norm import SyncedBatchNorm
 Pairs = Sequence[tuple[str, str]]
 """Names of a convolution and of the BatchNorm that alone reads it."""
 
-_FOLDABLE = (nn.BatchNorm2d, BatchNormAct2d, SyncedBatchNorm)
+_FOLDABLE = (nn.BatchNorm2d, BatchNormAct2d, nn.SyncBatchNorm, SyncBatchNormAct, SyncedBatchNorm)
 
 
 def foldable_pairs(network: nn.Module, example: Tensor) -> list[tuple[str, str]]:
@@ -54,8 +54,12 @@ def foldable_pairs(network: nn.Module, example: Tensor) -> list[tuple[str, str]]
 
         return note
 
+    # A layer that has two names would have to be replaced at both.
+    names = Counter(id(module) for _, module in network.named_modules(remove_duplicate=False))
     handles: list[RemovableHandle] = []
     for name, module in network.named_modules():
+        if names[id(module)] > 1:
+            continue
         if isinstance(module, nn.Conv2d):
             handles.append(module.register_forward_hook(after(name)))
         elif _is_foldable(module):
@@ -113,12 +117,12 @@ def _folded_pair(
     own = {name: convolution._parameters[name] for name in ("weight", "bias")}
     # Only inside is the activation, which timm's layers carry, all that is left of the BatchNorm.
     rest = [part for part in (getattr(norm, "drop", None), getattr(norm, "act", None)) if part is not None]
-    convolution._parameters.update(
-        weight=nn.Parameter(weight.to(dtype), requires_grad=False),
-        bias=nn.Parameter(shift.to(dtype), requires_grad=False),
-    )
-    network.set_submodule(norm_name, nn.Sequential(*rest))
     try:
+        convolution._parameters.update(
+            weight=nn.Parameter(weight.to(dtype), requires_grad=False),
+            bias=nn.Parameter(shift.to(dtype), requires_grad=False),
+        )
+        network.set_submodule(norm_name, nn.Sequential(*rest))
         yield
     finally:
         network.set_submodule(norm_name, norm)

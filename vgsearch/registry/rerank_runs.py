@@ -54,9 +54,13 @@ class RerankRuns:
         self._registry.finish_trial(run, "complete")
 
     def finish(self, chosen: str) -> None:
-        """Close the parent; its tag `vgsearch.reranking` says what was chosen, in words."""
+        """Close the parent; its tag `vgsearch.reranking` says what was chosen, and for which model."""
         self._open({RERANKING_TAG: chosen})
         self._registry.finish_search(self._parent, "complete")
+
+    def interrupt(self) -> None:
+        """Close the parent of a choice that was stopped; started again it is opened again."""
+        self._registry.finish_search(self._parent, "interrupted")
 
     def _open(self, tags: Mapping[str, str]) -> str:
         return self._registry.open_search(

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from vgsearch.models.precision import Precision, autocast
 from vgsearch.rerank.homography import homography_to, warp_images
 from vgsearch.rerank.network import GeoWarpNetwork
 from vgsearch.rerank.pair_scoring import framing_of
@@ -33,19 +32,18 @@ class CommonView:
 
 
 def common_view(
-    network: GeoWarpNetwork, query: Tensor, candidate: Tensor, *, device: torch.device, precision: Precision
+    network: GeoWarpNetwork, query: Tensor, candidate: Tensor, *, device: torch.device
 ) -> CommonView:
-    """Look at a pair as `score_candidates` does.
+    """Look at a pair as `score_candidates` does in float32.
 
     Args:
         network: In eval mode, on `device`.
         query: Photo, uint8 (3, h, w).
         candidate: Photo, uint8 (3, h', w').
         device: Where to compute.
-        precision: Of the encoder.
     """
     framing = framing_of(network)
-    with torch.inference_mode(), autocast(precision, device):
+    with torch.inference_mode():
         first, second = (
             network.normalise(framing.views(photo)[0][None].to(device)) for photo in (query, candidate)
         )

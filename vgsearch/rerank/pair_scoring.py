@@ -72,7 +72,8 @@ def score_candidates(
     """Score every query with each of its candidates.
 
     Every photo is encoded once as it is, whatever the number of its pairs, and each pair once more when it
-    is warped. A score depends on its pair alone, up to the rounding of the precision.
+    is warped. A score depends on its pair alone, up to the rounding of the precision; in bfloat16 the other
+    pairs decide how well it is known.
 
     In bfloat16, whose three digits do not tell near candidates apart, photos as they are are encoded in
     float32, and so are again the pairs that lie too near another one of their query for the error that is
@@ -110,15 +111,16 @@ def score_candidates(
         pairs = np.column_stack([query_rows, database_rows])
 
         def scores_of(chosen: Ints, machine: Machine, progress: Callable[[int], None] | None) -> Scores:
-            return _score_pairs(network, sides[0], sides[1], chosen, framing, machine, progress)
+            found = _score_pairs(network, sides[0], sides[1], chosen, framing, machine, progress)
+            if np.isnan(found).any():
+                query, row = chosen[int(np.argmax(np.isnan(found)))]
+                raise DivergedError(
+                    f"{queries.absolute(int(asked[query]))} and {database.absolute(int(used[row]))} score "
+                    f"NaN (precision={machine.precision.name}); the network diverged, or try precision: fp32"
+                )
+            return found
 
         scores = scores_of(pairs, machine, progress)
-        if np.isnan(scores).any():
-            query, row = pairs[int(np.argmax(np.isnan(scores)))]
-            raise DivergedError(
-                f"{queries.absolute(int(asked[query]))} and {database.absolute(int(used[row]))} score NaN "
-                f"(precision={machine.precision.name}); the network diverged, or try precision: fp32"
-            )
         result = np.full(candidates.shape, -np.inf, dtype=np.float32)
         result[asked[query_rows], ranks] = scores
         if is_rough:

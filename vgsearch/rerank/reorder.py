@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 def reorder(candidates: NDArray[np.int64], scores: NDArray[np.float32], n: int) -> NDArray[np.int64]:
     """Put the first `n` candidates of each query in the order of their scores.
 
-    A score does not depend on `n`, so one matrix of scores serves every n up to its width.
+    One matrix of scores serves every n up to its width.
 
     Args:
         candidates: Rows of the database, nearest first, int64 (q, k).

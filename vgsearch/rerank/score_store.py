@@ -1,4 +1,4 @@
-"""Scores of pairs kept on disk: the same network on the same photos and candidates is asked once."""
+"""Scores of pairs kept on disk: a network is asked once about the same photos and candidates."""
 
 from __future__ import annotations
 
