@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -48,11 +47,11 @@ def require_comparable(other: RetrievalSet, sets: Sequence[RetrievalSet]) -> Non
 
 def compare_against(other: RetrievalResult, result: RetrievalResult) -> list[PairedComparison]:
     """The differences from `other` to the same model's result on a split that `require_comparable` passed."""
-    from vgsearch.retrieval.compare import compare_results
+    from vgsearch.retrieval.compare import asked_alike, compare_results
 
     # The photos are the only thing that the two stamps tell apart, and they are what is compared.
-    asked_alike = replace(result, stamp=other.stamp)
-    return [compare_results(other, asked_alike, n) for n in COMPARED_AT]
+    alike = asked_alike(result, other)
+    return [compare_results(other, alike, n) for n in COMPARED_AT]
 
 
 def _photos(retrieval_set: RetrievalSet) -> list[tuple[str, str]]:

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import torch
 from rich.console import Console
 
-from vgsearch.cli.named_model import STORE_FOLDER, NamedModel, extraction_bar, lasting_name, named_model
+from vgsearch.cli.named_model import STORE_FOLDER, NamedModel, lasting_name, named_model, score_with_bar
 from vgsearch.cli.present_reranking import choice_lines, choice_table
-from vgsearch.cli.rerank import Reranker, load_reranker, rerank_lines, rerank_result
+from vgsearch.cli.rerank import Reranker, open_reranker, rerank_counted, rerank_result
 from vgsearch.cli.rerankers import find_reranker, kept_rerankers
 from vgsearch.cli.sealed_tests import Seal
 from vgsearch.cli.store import open_registry
@@ -85,7 +85,7 @@ def choose_on_val(
         runs.record(f"no re-ranking ({lasting})", about, recall_metrics(plain), result_files(plain))
         scored: list[ScoredReranking] = []
         for number, network in enumerate(networks, start=1):
-            reranker = _load(network.folder, tops, file, model, home)
+            reranker = open_reranker(network.folder, tops, file.precision, model)
             found = _rerank(network.text, reranker, model, sets, plain, console, home)
             for each in found:
                 params = {**about, **asdict(each.how)}
@@ -109,7 +109,8 @@ def choose_on_val(
     _say(console, f"recorded as {runs.search}")
     if score_tests and chosen is not None:
         folder = next(network.folder for network in networks if network.text == chosen.text)
-        _score_on_tests(_load(folder, [chosen.how.n], file, model, home), model, home, console)
+        reranker = open_reranker(folder, [chosen.how.n], file.precision, model)
+        _score_on_tests(reranker, model, home, console)
     return chosen
 
 
@@ -182,20 +183,10 @@ def _require_no_test(sets: Mapping[str, RetrievalSet], seal: Seal) -> None:
             )
 
 
-def _load(folder: Path, tops: Sequence[int], file: RerankSearch, model: NamedModel, home: Path) -> Reranker:
-    top = ",".join(map(str, tops))
-    reranker = load_reranker(f"geowarp:{folder.resolve()}", top, file.precision, model, home)
-    assert reranker is not None  # something was named
-    return reranker
-
-
 def _score(model: NamedModel, retrieval_set: RetrievalSet, home: Path, console: Console) -> RetrievalResult:
     """The plain order, from stored descriptors or into them."""
     store, label = DescriptorStore(home / STORE_FOLDER), lasting_name(model, home)
-    parts = model.missing(store, model.parts(retrieval_set.database, retrieval_set.queries))
-    num_images = sum(len(part.index) for part in parts)
-    with extraction_bar(console, f"extracting {retrieval_set.name}", num_images) as advance:
-        return model.score(retrieval_set, store, label, advance, detailed=True)
+    return score_with_bar(model, retrieval_set, store, label, console)[0]
 
 
 def _rerank(
@@ -235,12 +226,10 @@ def _score_on_tests(reranker: Reranker, model: NamedModel, home: Path, console: 
     seal.check(sets)
     for retrieval_set in sets:
         plain = _score(model, retrieval_set, home, console)
-        results, _ = rerank_result(reranker, model, retrieval_set, plain, console, home)
-        looks = ""
-        for result in (plain, *results.values()):
-            looks = seal.note(retrieval_set, result.stamp)
-            seal.keep(retrieval_set, result)
-        for line in (f"{retrieval_set.name}: {plain.summary()}", *rerank_lines(plain, results, looks)):
+        seal.note(retrieval_set, plain.stamp)
+        seal.keep(retrieval_set, plain)
+        _, lines = rerank_counted(reranker, model, retrieval_set, plain, seal, console, home)
+        for line in (f"{retrieval_set.name}: {plain.summary()}", *lines):
             _say(console, line)
 
 

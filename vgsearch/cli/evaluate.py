@@ -212,13 +212,11 @@ def _rerank(
 ) -> dict[int, RetrievalResult]:
     """Re-rank for each n, count and keep the results where the set is a test, and print what they are."""
     from vgsearch.cli.pair_pictures import write_pictures
-    from vgsearch.cli.rerank import rerank_lines, rerank_result
+    from vgsearch.cli.rerank import rerank_counted
 
-    results, _ = rerank_result(reranker, model, retrieval_set, plain, console, home, use_store=use_store)
-    looks = [seal.note(retrieval_set, each.stamp) for each in results.values()]
-    for each in results.values():
-        seal.keep(retrieval_set, each)
-    lines = rerank_lines(plain, results, looks[-1])
+    results, lines = rerank_counted(
+        reranker, model, retrieval_set, plain, seal, console, home, use_store=use_store
+    )
     if pictures is not None:
         lines += write_pictures(pictures, reranker, model, retrieval_set, plain, results)
     for line in lines:
@@ -245,14 +243,10 @@ def _score(
     console: Console,
 ) -> tuple[RetrievalResult, bool]:
     """The result, and whether it needed no extraction."""
-    from vgsearch.cli.named_model import extraction_bar
+    from vgsearch.cli.named_model import score_with_bar
     from vgsearch.errors import StorageError
 
-    parts = model.parts(retrieval_set.database, retrieval_set.queries)
-    missing = parts if store is None else model.missing(store, parts)
-    num_images = sum(len(part.index) for part in missing)
-    with extraction_bar(console, f"extracting {retrieval_set.name}", num_images) as advance:
-        try:
-            return model.score(retrieval_set, store, label, advance, detailed=True), not missing
-        except StorageError as error:
-            raise StorageError(f"{error}; --no-store scores without it") from error
+    try:
+        return score_with_bar(model, retrieval_set, store, label, console)
+    except StorageError as error:
+        raise StorageError(f"{error}; --no-store scores without it") from error

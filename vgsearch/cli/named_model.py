@@ -203,6 +203,21 @@ def lasting_name(model: NamedModel, home: Path) -> str:
     return model.reference
 
 
+def score_with_bar(
+    model: NamedModel,
+    retrieval_set: RetrievalSet,
+    store: DescriptorStore | None,
+    label: str,
+    console: Console,
+) -> tuple[RetrievalResult, bool]:
+    """The detailed result, and whether it needed no extraction; see `NamedModel.score`."""
+    parts = model.parts(retrieval_set.database, retrieval_set.queries)
+    missing = parts if store is None else model.missing(store, parts)
+    num_images = sum(len(part.index) for part in missing)
+    with extraction_bar(console, f"extracting {retrieval_set.name}", num_images) as advance:
+        return model.score(retrieval_set, store, label, advance, detailed=True), not missing
+
+
 @contextmanager
 def extraction_bar(console: Console, text: str, num_images: int) -> Iterator[Callable[[int], None]]:
     """A bar that is gone when it is done; yields what to call with the number of images just finished.

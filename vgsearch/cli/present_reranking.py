@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 
 from rich.console import RenderableType
 
@@ -11,7 +10,7 @@ from vgsearch.config.rerank_search import RerankSearch
 from vgsearch.ensembling.criterion import Criterion
 from vgsearch.ensembling.rerank_choice import ScoredReranking
 from vgsearch.reporting.rerank_table import RerankRow, render_rerankings
-from vgsearch.retrieval.compare import PairedComparison, compare_splits
+from vgsearch.retrieval.compare import PairedComparison, asked_alike, compare_splits
 from vgsearch.retrieval.recall import RetrievalResult
 
 Results = Mapping[str, RetrievalResult]
@@ -85,7 +84,7 @@ def choice_lines(
 
 def _compared(plain: Results, scored: ScoredReranking, criterion: Criterion) -> dict[str, PairedComparison]:
     """At the criterion's N, by split; the order is the only thing that the two stamps tell apart."""
-    alike = {name: replace(result, stamp=plain[name].stamp) for name, result in scored.results.items()}
+    alike = {name: asked_alike(result, plain[name]) for name, result in scored.results.items()}
     compared = compare_splits(plain, alike, [criterion.n])
     return {_shown(name): at_each[0] for name, at_each in compared.items()}
 

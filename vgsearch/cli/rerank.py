@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from vgsearch.cli.named_model import NamedModel
+    from vgsearch.cli.sealed_tests import Seal
     from vgsearch.data.retrieval_set import RetrievalSet
     from vgsearch.models.precision import Precision, PrecisionName
     from vgsearch.rerank.network import GeoWarpNetwork
@@ -85,15 +86,32 @@ def load_reranker(
         CheckpointError: There is no such network, or it is damaged.
     """
     from vgsearch.cli.rerankers import find_reranker
-    from vgsearch.models.precision import resolve_precision
-    from vgsearch.rerank.checkpoint import geowarp_identity, load_geowarp
-    from vgsearch.rerank.reranking import NamedReranker
 
     if rerank is None:
         if top is not None:
             raise ConfigError(["--top goes with --rerank geowarp:CHECKPOINT; add it or leave --top out"])
         return None
     tops = _tops(top or DEFAULT_TOP)
+    return open_reranker(find_reranker(rerank, home), tops, precision, model)
+
+
+def open_reranker(folder: Path, tops: Sequence[int], precision: PrecisionName, model: NamedModel) -> Reranker:
+    """Load a network that re-ranks.
+
+    Args:
+        folder: Its checkpoint.
+        tops: Each n, ascending.
+        precision: Of its encoder.
+        model: Gives the device.
+
+    Raises:
+        ConfigError: The device has no such precision.
+        CheckpointError: The network is damaged.
+    """
+    from vgsearch.models.precision import resolve_precision
+    from vgsearch.rerank.checkpoint import geowarp_identity, load_geowarp
+    from vgsearch.rerank.reranking import NamedReranker
+
     on_gpu = model.device.type == "cuda"
     if precision == "fp16" and not on_gpu:
         raise ConfigError(
@@ -101,13 +119,12 @@ def load_reranker(
         )
     if precision == "auto":
         precision = "fp16" if on_gpu else "fp32"
-    folder = find_reranker(rerank, home)
     return Reranker(
         NamedReranker.of_checkpoint(folder),
         geowarp_identity(folder),
         load_geowarp(folder, model.device),
         resolve_precision(precision, model.device),
-        tops,
+        tuple(tops),
     )
 
 
@@ -154,6 +171,25 @@ def rerank_result(
     return results, found.seconds
 
 
+def rerank_counted(
+    reranker: Reranker,
+    model: NamedModel,
+    retrieval_set: RetrievalSet,
+    plain: RetrievalResult,
+    seal: Seal,
+    console: Console,
+    home: Path,
+    *,
+    use_store: bool = True,
+) -> tuple[dict[int, RetrievalResult], list[str]]:
+    """As `rerank_result`; where the set is a test each n is counted and kept. Returns also what to print."""
+    results, _ = rerank_result(reranker, model, retrieval_set, plain, console, home, use_store=use_store)
+    looks = [seal.note(retrieval_set, each.stamp) for each in results.values()]
+    for each in results.values():
+        seal.keep(retrieval_set, each)
+    return results, rerank_lines(plain, results, looks[-1])
+
+
 def rerank_lines(plain: RetrievalResult, reranked: dict[int, RetrievalResult], looks: str) -> list[str]:
     """For each n the recalls, and R@1 against not re-ranking, on the same queries; then the looks at a test.
 
@@ -162,14 +198,14 @@ def rerank_lines(plain: RetrievalResult, reranked: dict[int, RetrievalResult], l
         reranked: By n.
         looks: In words; empty for a set that is no test.
     """
-    from vgsearch.retrieval.compare import compare_results
+    from vgsearch.retrieval.compare import asked_alike, compare_results
 
     lines = []
     for n, result in reranked.items():
         lines.append(f"  top {n} re-ranked: {result.summary()}")
         # The order is the only thing that the two stamps tell apart, and it is what is compared.
-        asked_alike = replace(result, stamp=plain.stamp)
-        lines.append(f"    against not re-ranking: {compare_results(plain, asked_alike, 1)}")
+        compared = compare_results(plain, asked_alike(result, plain), 1)
+        lines.append(f"    against not re-ranking: {compared}")
     return [*lines, f"  {looks}"] if looks else lines
 
 

@@ -18,7 +18,15 @@ from vgsearch.models.synced_batch_norm import SyncedBatchNorm
 Pairs = Sequence[tuple[str, str]]
 """Names of a convolution and of the BatchNorm that alone reads it."""
 
+_EXAMPLE_PX = 128
 _FOLDABLE = (nn.BatchNorm2d, BatchNormAct2d, nn.SyncBatchNorm, SyncBatchNormAct, SyncedBatchNorm)
+
+
+def example_photo(device: torch.device) -> Tensor:
+    """A small normalised photo to ask a backbone with, float32 (1, 3, 128, 128); the same every time."""
+    return torch.linspace(-2.0, 2.0, 3 * _EXAMPLE_PX**2, device=device).reshape(
+        1, 3, _EXAMPLE_PX, _EXAMPLE_PX
+    )
 
 
 def foldable_pairs(network: nn.Module, example: Tensor) -> list[tuple[str, str]]:

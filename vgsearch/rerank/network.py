@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from vgsearch.config.geowarp import GRID, GeoWarpConfig
-from vgsearch.models.folded import foldable_pairs, folded
+from vgsearch.models.folded import example_photo, foldable_pairs, folded
 from vgsearch.models.seeding import seeded_cpu_draws
 from vgsearch.rerank.encoder import Encoder, build_encoder
 from vgsearch.rerank.homography import homography_to, warp_images
@@ -24,8 +24,6 @@ from vgsearch.rerank.regression import (
 
 NO_MAP = -1.0
 """Similarity of a pair whose quadrilaterals no homography reaches: the least that there is."""
-
-_EXAMPLE_PX = 128
 
 
 class GeoWarpNetwork(nn.Module):
@@ -158,9 +156,8 @@ def scoring(network: GeoWarpNetwork) -> Iterator[None]:
     was_training = network.training
     network.eval()
     device = network.input_scale.device
-    photo = torch.linspace(-2.0, 2.0, 3 * _EXAMPLE_PX**2, device=device)
     correlation = torch.linspace(0.0, 1.0, POSITIONS**2, device=device)
-    of_encoder = foldable_pairs(network.encoder, photo.reshape(1, 3, _EXAMPLE_PX, _EXAMPLE_PX))
+    of_encoder = foldable_pairs(network.encoder, example_photo(device))
     convolutions = network.regression.conv
     of_regression = foldable_pairs(convolutions, correlation.reshape(1, POSITIONS, GRID, GRID))
     try:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from vgsearch.errors import DataError
@@ -20,6 +20,7 @@ from vgsearch.retrieval.recall import Recall, RetrievalResult
 
 __all__ = [
     "PairedComparison",
+    "asked_alike",
     "compare_results",
     "compare_splits",
     "mcnemar_exact",
@@ -119,6 +120,11 @@ def require_same_stamp(first: RetrievalResult, second: RetrievalResult) -> None:
             f"has {first.stamp} ({first.num_queries} queries of {first.set_name or 'val'}) and the other "
             f"{second.stamp} ({second.num_queries} queries of {second.set_name or 'val'}); score both alike"
         )
+
+
+def asked_alike(result: RetrievalResult, other: RetrievalResult) -> RetrievalResult:
+    """`result` under the stamp of `other`, where all that the two stamps tell apart is what is compared."""
+    return replace(result, stamp=other.stamp)
 
 
 def compare_results(

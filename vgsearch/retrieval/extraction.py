@@ -18,7 +18,7 @@ from vgsearch.data.index import ImageIndex
 from vgsearch.errors import DataError, DivergedError
 from vgsearch.models.backbones import Backbone
 from vgsearch.models.ensemble_network import EnsembleNetwork
-from vgsearch.models.folded import Pairs, foldable_pairs, folded
+from vgsearch.models.folded import Pairs, example_photo, foldable_pairs, folded
 from vgsearch.models.precision import Precision, autocast
 from vgsearch.models.view_mean import mean_of_views
 from vgsearch.retrieval.batch_plan import plan_batches
@@ -26,7 +26,6 @@ from vgsearch.retrieval.device_feed import DescriptorReturn, on_device
 from vgsearch.retrieval.image_loader import load_batches, network_sizes
 from vgsearch.retrieval.query_methods import framing_of, rows_per_image
 
-_EXAMPLE_PX = 128
 _KNOWN_PAIRS: WeakKeyDictionary[nn.Module, Pairs] = WeakKeyDictionary()
 
 
@@ -147,8 +146,7 @@ def inferring(network: nn.Module, device: torch.device, precision: Precision) ->
 def _pairs(network: nn.Module, device: torch.device) -> Pairs:
     """What can be folded in its backbones, found once for each network."""
     if network not in _KNOWN_PAIRS:
-        photo = torch.linspace(-2.0, 2.0, 3 * _EXAMPLE_PX**2, device=device)
-        example = photo.reshape(1, 3, _EXAMPLE_PX, _EXAMPLE_PX)
+        example = example_photo(device)
         _KNOWN_PAIRS[network] = [
             (f"{name}.{convolution}", f"{name}.{norm}")
             for name, backbone in network.named_modules()
