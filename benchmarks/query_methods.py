@@ -35,6 +35,7 @@ from vgsearch.models.network import build_network
 from vgsearch.models.precision import Precision, pick_device, resolve_precision
 from vgsearch.retrieval.extraction import extract_descriptors
 from vgsearch.retrieval.query_methods import query_config
+from vgsearch.training.threads import take_cpus
 
 QUERY_SIZES = ((512, 512), (480, 640), (640, 480), (600, 800))
 Extract = Callable[[], NDArray[np.float32]]
@@ -118,6 +119,7 @@ def main() -> None:
     """Time both sides under each method that shows the network something of its own, and print the ratios."""
     arguments = parse_arguments()
     device = pick_device()
+    take_cpus(device)
     full, own = Precision(torch.float32, use_scaler=False), resolve_precision("auto", device)
     network = build_network(TrialConfig(backbone=arguments.backbone, weights="none")).to(device)
     plain = PlainNetwork(network)

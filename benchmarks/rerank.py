@@ -41,6 +41,7 @@ from vgsearch.rerank.pair_scoring import Machine, score_candidates
 from vgsearch.rerank.regression import correlate, l2_normalise, mean_quadrilaterals
 from vgsearch.retrieval.extraction import extract_descriptors
 from vgsearch.retrieval.neighbours import nearest
+from vgsearch.training.threads import take_cpus
 
 Scores = NDArray[np.float32]
 LOOP_BATCH = 8
@@ -165,6 +166,7 @@ def main() -> None:
     parser.add_argument("--loader-threads", type=int, default=2)
     options = parser.parse_args()
     device = pick_device()
+    take_cpus(device)
     network = load_geowarp(options.checkpoint, device)
     # The loop has weights of its own in the default memory format; ours have channels last.
     plain = load_geowarp(options.checkpoint, device).to(memory_format=torch.contiguous_format)

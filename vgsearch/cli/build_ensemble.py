@@ -6,7 +6,6 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
-import torch
 import yaml
 from rich.console import Console
 
@@ -29,7 +28,7 @@ from vgsearch.registry.records import ModelVersion
 from vgsearch.registry.scored_tests import model_key
 from vgsearch.reporting.looks import looks_in_words
 from vgsearch.training.data_cache import load_split, load_val_sets
-from vgsearch.training.threads import split_threads
+from vgsearch.training.threads import take_cpus
 from vgsearch.training.val_scores import recall_metrics, result_files
 
 
@@ -58,7 +57,7 @@ def build_ensemble(
     pot = gather_pot(registry, file, allow_test_selection=allow_test_selection)
     _say(console, _opening(pot, file))
     device = pick_device()
-    torch.set_num_threads(split_threads(None, device).compute)
+    take_cpus(device)
     sets = load_val_sets(pot.data)
     if pot.criterion.is_test:
         name = pot.criterion.split

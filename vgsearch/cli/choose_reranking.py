@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-import torch
 from rich.console import Console
 
 from vgsearch.cli.named_model import STORE_FOLDER, NamedModel, lasting_name, named_model, score_with_bar
@@ -28,7 +27,6 @@ from vgsearch.rerank.reranking import NamedReranker
 from vgsearch.retrieval.descriptor_store import DescriptorStore
 from vgsearch.retrieval.recall import RetrievalResult
 from vgsearch.training.data_cache import load_split, load_val_sets
-from vgsearch.training.threads import split_threads
 from vgsearch.training.val_scores import recall_metrics, result_files
 
 Results = Mapping[str, RetrievalResult]
@@ -59,7 +57,6 @@ def choose_on_val(
     """
     file = document.settings
     model = named_model(file.model, home)
-    torch.set_num_threads(split_threads(None, model.device).compute)
     data = _data(file, model, data_root)
     criterion = _criterion(file, model, data)
     networks = _networks(file.rerank, home)

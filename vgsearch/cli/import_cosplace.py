@@ -8,7 +8,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-import torch
 from rich.console import Console
 
 from vgsearch.cli.load import load_space
@@ -31,7 +30,7 @@ from vgsearch.registry.records import ModelVersion
 from vgsearch.retrieval.descriptor_store import DescriptorStore
 from vgsearch.retrieval.recall import RetrievalResult
 from vgsearch.training.data_cache import load_val_sets
-from vgsearch.training.threads import split_threads
+from vgsearch.training.threads import take_cpus
 from vgsearch.training.val_scores import recall_metrics, result_files
 
 _FORMAT = "cosplace"
@@ -147,8 +146,7 @@ def _score(folder: Path, spec: TrialSpec, home: Path, console: Console) -> Mappi
         return {}
     sets = load_val_sets(spec.data)
     device = pick_device()
-    split = split_threads(None, device)
-    torch.set_num_threads(split.compute)
+    split = take_cpus(device)
     models = StoredModels(
         DescriptorStore(home / STORE_FOLDER),
         spec.eval,

@@ -6,7 +6,6 @@ import re
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-import torch
 import yaml
 from rich.console import Console
 
@@ -25,8 +24,7 @@ from vgsearch.ensembling.val_pass import Recipe, TriedSoup
 from vgsearch.models.precision import pick_device
 from vgsearch.registry.names import check_alias
 from vgsearch.retrieval.descriptor_store import DescriptorStore
-from vgsearch.training.host_memory import keep_freed_memory
-from vgsearch.training.threads import split_threads
+from vgsearch.training.threads import take_cpus
 
 
 @dataclass(frozen=True)
@@ -70,10 +68,7 @@ def run_soup(
     registry = open_registry(home)
     shelf = find_ingredients(registry, settings)
     device = pick_device()
-    split = split_threads(None, device)
-    torch.set_num_threads(split.compute)
-    if device.type == "cpu":
-        keep_freed_memory()
+    split = take_cpus(device)
     threads = max(2, split.loader)
     models = StoredModels(
         DescriptorStore(home / STORE_FOLDER), shelf.eval_config, device=device, threads=threads

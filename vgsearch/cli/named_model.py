@@ -33,7 +33,7 @@ from vgsearch.retrieval.query_methods import DescribedPart, described_parts
 from vgsearch.retrieval.recall import RetrievalResult
 from vgsearch.retrieval.scoring import score_set
 from vgsearch.retrieval.stored_scoring import score_stored
-from vgsearch.training.threads import split_threads
+from vgsearch.training.threads import split_threads, take_cpus
 
 STORE_FOLDER = "descriptors"
 
@@ -141,7 +141,7 @@ def named_model(
     crop_height_px: int | None = None,
     crop_width_px: int | None = None,
 ) -> NamedModel:
-    """Find a model and read what describes it.
+    """Find a model, read what describes it, and set this process up to run it; see `take_cpus`.
 
     Args:
         reference: a folder, `runs:/...` or `models:/...`.
@@ -167,6 +167,7 @@ def named_model(
         "crop_width_px": crop_width_px,
     }
     device = pick_device()
+    take_cpus(device)
     return NamedModel(
         reference=reference,
         folder=folder,

@@ -38,7 +38,7 @@ from vgsearch.rerank.network import GeoWarpNetwork, build_geowarp
 from vgsearch.rerank.train import WarpEpoch, train_warp
 from vgsearch.retrieval.extraction import extract_descriptors
 from vgsearch.retrieval.neighbours import nearest, squared_distances
-from vgsearch.training.threads import split_threads
+from vgsearch.training.threads import take_cpus
 
 WARPS_FOLDER = "warps"
 
@@ -85,8 +85,7 @@ def run_warp_training(
     lineage = _lineage(training, photos, model)
     require_same_training(folder, training, lineage)
     require_free_to_train(kept, training, lineage)
-    split = split_threads(None, device)
-    torch.set_num_threads(split.compute)
+    split = take_cpus(device)
     threads = max(2, split.loader)
     pairs = stored_pairs(folder)
     if pairs is None:

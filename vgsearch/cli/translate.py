@@ -95,15 +95,13 @@ def translate(
     Coordinates stay, those in names and those of an images.csv; translation.yaml says what was done. JPEGs
     are written with quality 95 at the size of the original.
     """
-    import torch
-
     from vgsearch.cli.files import write_files
     from vgsearch.cli.named_model import extraction_bar
     from vgsearch.data.index import index_folder
     from vgsearch.data.split_parts import find_parts, looks_like_a_split
     from vgsearch.errors import ConfigError
     from vgsearch.models.precision import pick_device
-    from vgsearch.training.threads import split_threads
+    from vgsearch.training.threads import take_cpus
     from vgsearch.translation.preview import before_and_after
     from vgsearch.translation.translated_folder import write_translated_folder, write_translated_split
 
@@ -119,8 +117,7 @@ def translate(
         )
     index = index_folder(getattr(parts, part) if part is not None else photos)
     device = pick_device()
-    split = split_threads(None, device)
-    torch.set_num_threads(split.compute)
+    split = take_cpus(device)
     chosen = _method(method, weights, like, source, target, domains, epoch, resize_px, precision)
     if preview is not None:
         # Written first, so that a look at it needs no wait for the rest.

@@ -50,15 +50,13 @@ def train(
     each holds preview.jpg. The same command with --resume goes on after a kill. Settings, losses, weights and
     the photos' hashes are recorded in MLflow.
     """
-    import torch
-
     from vgsearch.cli.named_model import extraction_bar
     from vgsearch.cli.store import open_registry
     from vgsearch.config.translation_settings import translation_settings
     from vgsearch.data.index import index_folder
     from vgsearch.models.precision import pick_device, resolve_precision
     from vgsearch.registry.translators import TranslatorRun
-    from vgsearch.training.threads import split_threads
+    from vgsearch.training.threads import take_cpus
     from vgsearch.translation.train import require_run_folder, train_translator
     from vgsearch.translation.training_photos import num_iterations
 
@@ -67,8 +65,7 @@ def train(
     indexes = (index_folder(first), index_folder(second))
     record = _record(config, indexes, against or [])
     device = pick_device()
-    split = split_threads(None, device)
-    torch.set_num_threads(split.compute)
+    split = take_cpus(device)
     steps = num_iterations(config, indexes)
     require_run_folder(out.resolve(), resume=resume)
     run = TranslatorRun(open_registry(home.resolve()), name, record)

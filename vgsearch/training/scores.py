@@ -18,8 +18,7 @@ from vgsearch.models.precision import pick_device, resolve_scoring_precision
 from vgsearch.retrieval.recall import RetrievalResult
 from vgsearch.retrieval.scoring import score_sets
 from vgsearch.training.data_cache import load_split, load_val_sets
-from vgsearch.training.host_memory import keep_freed_memory
-from vgsearch.training.threads import split_threads
+from vgsearch.training.threads import take_cpus
 from vgsearch.training.val_scores import recall_metrics
 
 
@@ -123,10 +122,7 @@ def _score(
     progress: Callable[[int], None] | None,
 ) -> dict[str, RetrievalResult]:
     device = pick_device() if device is None else device
-    split = split_threads(threads, device)
-    torch.set_num_threads(split.compute)
-    if device.type == "cpu":
-        keep_freed_memory()
+    split = take_cpus(device, threads)
     network = network.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     results = score_sets(
         network,

@@ -1,4 +1,4 @@
-"""How a trial's CPUs are shared between computing and loading."""
+"""How a process uses its CPUs: threads that compute, threads that load, and the memory of both."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ import os
 from dataclasses import dataclass
 
 import torch
+
+from vgsearch.training.host_memory import keep_freed_memory
 
 
 @dataclass(frozen=True)
@@ -41,3 +43,21 @@ def split_threads(
     if device.type == "cpu":
         return ThreadSplit(compute=max(1, threads), loader=loader_threads or (1 if threads < 8 else 2))
     return ThreadSplit(compute=1, loader=loader_threads or max(1, threads - 1))
+
+
+def take_cpus(
+    device: torch.device, threads: int | None = None, *, loader_threads: int | None = None, processes: int = 1
+) -> ThreadSplit:
+    """Set this process up to compute on `device`: whatever runs a network for long begins with it.
+
+    Sets the number of PyTorch's compute threads to its share, see `split_threads`, and on a CPU keeps freed
+    memory, see `keep_freed_memory`.
+
+    Returns:
+        The shares.
+    """
+    split = split_threads(threads, device, loader_threads=loader_threads, processes=processes)
+    torch.set_num_threads(split.compute)
+    if device.type == "cpu":
+        keep_freed_memory()
+    return split

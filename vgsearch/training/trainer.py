@@ -20,14 +20,13 @@ from vgsearch.retrieval.scoring import score_sets
 from vgsearch.training.costs import descriptor_bytes, measure_query_ms
 from vgsearch.training.data_cache import TrialData, load_trial_data
 from vgsearch.training.determinism import deterministic_kernels
-from vgsearch.training.host_memory import keep_freed_memory
 from vgsearch.training.initial_state import InitialState, read_initial_state
 from vgsearch.training.parts import TrialParts, build_parts
 from vgsearch.training.processes import TrialProcesses, require_processes
 from vgsearch.training.report import EpochReport, epoch_name, to_history
 from vgsearch.training.resume import read_history
 from vgsearch.training.shelf import prune_checkpoints
-from vgsearch.training.threads import split_threads
+from vgsearch.training.threads import split_threads, take_cpus
 from vgsearch.training.trunk import trunk_folder
 from vgsearch.training.val_scores import objective_value, recall_metrics, result_files
 
@@ -100,12 +99,9 @@ class Trainer:
         if processes > 1 and self._device.type == "cuda":
             self._device = torch.device("cuda", 0)
         self._precision = resolve_precision(spec.trial.precision, self._device)
-        own = split_threads(threads, self._device, loader_threads=loader_threads)
+        own = take_cpus(self._device, threads, loader_threads=loader_threads)
         each = split_threads(threads, self._device, loader_threads=loader_threads, processes=processes)
         self._loader_threads = own.loader
-        torch.set_num_threads(own.compute)
-        if self._device.type == "cpu":
-            keep_freed_memory()
         _make_folder(folder)
         checkpoint = latest_checkpoint(folder)
         if checkpoint is not None:
