@@ -32,6 +32,7 @@ from vgsearch.data.index import ImageIndex, index_folder
 from vgsearch.models.network import DescriptorNetwork, build_network
 from vgsearch.models.precision import Precision, pick_device, resolve_precision
 from vgsearch.retrieval.extraction import extract_descriptors
+from vgsearch.training.threads import take_cpus
 
 DATABASE_SIZE = (512, 512)
 QUERY_SIZES = ((512, 512), (480, 640), (640, 480))
@@ -113,6 +114,7 @@ def main() -> None:
     """Time the plain loop, vgsearch in float32 and vgsearch as it comes, and print the ratios."""
     arguments = parse_arguments()
     device = pick_device()
+    take_cpus(device)
     own = resolve_precision("auto", device)
     full = Precision(torch.float32, use_scaler=False)
     network = build_network(TrialConfig(backbone="resnet18.tv_in1k", weights="none")).to(device)

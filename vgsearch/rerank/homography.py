@@ -53,12 +53,17 @@ def project(homographies: Tensor, points: Tensor) -> Tensor:
     Returns:
         float32 (b, n, 2). A point on the horizon is only scaled by 1.
     """
-    x, y = points[..., 0], points[..., 1]
+    return _projected(homographies, points[..., 0], points[..., 1])
+
+
+def _projected(homographies: Tensor, x: Tensor, y: Tensor) -> Tensor:
+    """Apply maps (b, 3, 3) to points whose coordinates broadcast to (b, ...); gives (b, ..., 2)."""
+    entries = homographies.reshape(-1, 3, 3, *(1,) * (x.ndim - 1))
+    # x and its factor first: in a grid of pixels, where x has one row alone, that is next to no work.
     across, down, scale = (
-        row[:, 0, None] * x + row[:, 1, None] * y + row[:, 2, None] for row in homographies.unbind(dim=1)
+        entries[:, row, 0] * x + entries[:, row, 2] + entries[:, row, 1] * y for row in range(3)
     )
-    on_horizon = scale.abs() <= _HORIZON
-    scale = torch.where(on_horizon, 1.0, scale)
+    scale = torch.where(scale.abs() <= _HORIZON, 1.0, scale)
     return torch.stack([across / scale, down / scale], dim=-1)
 
 
@@ -80,9 +85,8 @@ def warp_images(images: Tensor, homographies: Tensor) -> Tensor:
     height_px, width_px = images.shape[2:]
     with torch.autocast(images.device.type, enabled=False):
         x, y = _centres(width_px, images.device), _centres(height_px, images.device)
-        points = torch.stack(torch.meshgrid(x, y, indexing="xy"), dim=-1).reshape(1, -1, 2)
-        grid = project(homographies, points).reshape(-1, height_px, width_px, 2)
-        grid = torch.where(grid.isfinite(), grid, _OUTSIDE)
+        grid = _projected(homographies, x[None, None, :], y[None, :, None])
+        grid = torch.nan_to_num(grid, nan=_OUTSIDE, posinf=_OUTSIDE, neginf=_OUTSIDE)
         return F.grid_sample(images, grid, mode="bilinear", padding_mode="zeros", align_corners=False)
 
 
