@@ -22,11 +22,12 @@ def train(
     """Train a single trial of a space in this process, without Ray, and record it like a search of one.
 
     Values that the file searches and no --set decides take the middle of their range or their first choice;
-    which ones is printed. The same trial started again continues where it was.
+    which ones is printed. The same trial started again continues where it was, also after Ctrl+C or SIGTERM.
     """
     from vgsearch.cli.demo import build_city
     from vgsearch.cli.load import load_space
     from vgsearch.cli.preflight import check_data, fetch_weights
+    from vgsearch.cli.stopping import stoppable
     from vgsearch.cli.store import open_registry
     from vgsearch.search.ledger import recorded_text
     from vgsearch.search.single import run_single, single_spec
@@ -53,11 +54,12 @@ def train(
         TextColumn("loss {task.fields[loss]}"),
         TimeRemainingColumn(),
     )
-    with Progress(*columns, console=console, transient=True) as bar:
+    with stoppable(console) as check, Progress(*columns, console=console, transient=True) as bar:
         task: TaskID = bar.add_task(f"epoch 1/{trial.epochs}", total=trial.iterations_per_epoch, loss="-")
 
         def show_progress(done: int, planned: int, loss: float) -> None:
             bar.update(task, completed=done, total=planned, loss=f"{loss:.3f}")
+            check()
 
         def show_epoch(report: EpochReport) -> None:
             console.print(_epoch_line(report, trial.epochs), markup=False, highlight=False)

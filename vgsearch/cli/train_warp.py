@@ -17,6 +17,7 @@ from vgsearch.cli.kept_reranker import TRAINED, require_free_to_train
 from vgsearch.cli.named_model import extraction_bar
 from vgsearch.cli.pair_describer import pair_describer, pairs_by
 from vgsearch.cli.rerankers import reranker_folder
+from vgsearch.cli.stopping import checked
 from vgsearch.cli.store import open_registry
 from vgsearch.config.search import EvalConfig
 from vgsearch.config.warp_training import WarpTraining, load_warp_training
@@ -121,7 +122,7 @@ def run_warp_training(
                 precision=precision,
                 loader_threads=threads,
                 on_epoch=show_epoch,
-                progress=_checked(advance, check),
+                progress=checked(advance, check),
             )
     except BaseException:
         run.interrupt()
@@ -174,7 +175,7 @@ def _find_pairs(
             device=device,
             precision=precision,
             loader_threads=threads,
-            progress=_checked(advance, check),
+            progress=checked(advance, check),
         )
     found = nearest(described[gallery], described[queries], wanted.neighbours, device=device)
     squared = squared_distances(described[gallery], described[queries], found)
@@ -195,14 +196,6 @@ def _find_pairs(
     counts = f"{len(gallery)} photos in the gallery, {len(queries)} queries"
     _say(console, f"{counts}, {len(pairs)} pairs of query and positive")
     return pairs
-
-
-def _checked(advance: Callable[[int], None], check: Callable[[], None]) -> Callable[[int], None]:
-    def advance_and_check(done: int) -> None:
-        advance(done)
-        check()
-
-    return advance_and_check
 
 
 def _available(name: PrecisionName, device: torch.device) -> PrecisionName:

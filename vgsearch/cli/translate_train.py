@@ -47,16 +47,18 @@ def train(
 
     Three discriminators for each domain (colour, luminance, gradients), relativistic least squares, cycle
     and identity losses. DIR/epoch_0001 and so on are given to translate as --weights, or DIR for the last;
-    each holds preview.jpg. The same command with --resume goes on after a kill. Settings, losses, weights and
-    the photos' hashes are recorded in MLflow.
+    each holds preview.jpg. The same command with --resume goes on after a kill, Ctrl+C or SIGTERM. Settings,
+    losses, weights and the photos' hashes are recorded in MLflow.
     """
     from vgsearch.cli.named_model import extraction_bar
+    from vgsearch.cli.stopping import checked, stoppable, typed
     from vgsearch.cli.store import open_registry
     from vgsearch.config.translation_settings import translation_settings
     from vgsearch.data.index import index_folder
     from vgsearch.models.precision import pick_device, resolve_precision
     from vgsearch.registry.translators import TranslatorRun
     from vgsearch.training.threads import take_cpus
+    from vgsearch.translation.checkpoint import epoch_folders
     from vgsearch.translation.train import require_run_folder, train_translator
     from vgsearch.translation.training_photos import num_iterations
 
@@ -74,23 +76,29 @@ def train(
         run.log_epoch(epoch, metrics)
         _say(console, _line(epoch, config.total_epochs, metrics))
 
-    try:
-        with extraction_bar(console, f"training {out}", config.total_epochs * steps) as advance:
-            last = train_translator(
-                record,
-                indexes,
-                out.resolve(),
-                device=device,
-                precision=resolve_precision(config.precision, device),
-                threads=split.loader,
-                resume=resume,
-                save_every=save_every,
-                report=report,
-                progress=advance,
-            )
-    except BaseException:
-        run.interrupt()
-        raise
+    def go_on() -> str:
+        # The first epoch has nothing to go on from yet.
+        return typed("--resume") if epoch_folders(out) else typed()
+
+    bar = extraction_bar(console, f"training {out}", config.total_epochs * steps)
+    with stoppable(console, go_on) as check:
+        try:
+            with bar as advance:
+                last = train_translator(
+                    record,
+                    indexes,
+                    out.resolve(),
+                    device=device,
+                    precision=resolve_precision(config.precision, device),
+                    threads=split.loader,
+                    resume=resume,
+                    save_every=save_every,
+                    report=report,
+                    progress=checked(advance, check),
+                )
+        except BaseException:
+            run.interrupt()
+            raise
     run.finish(last)
     source, target = config.domains
     _say(console, f"the last checkpoint: {last} (see preview.jpg); recorded as {run.uid} of {name}")

@@ -102,6 +102,11 @@ def run_single(
             registry.finish_trial(run_id, "failed", reason=str(error))
             registry.finish_search(search_run, "failed")
             raise
+        except BaseException:
+            # Started again, the same trial opens both again.
+            registry.finish_trial(run_id, "stopped")
+            registry.finish_search(search_run, "interrupted")
+            raise
         best = trainer.best
         if best is None:
             raise SearchError(f"trial {spec.uid} has no epoch")
