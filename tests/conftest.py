@@ -12,8 +12,14 @@ os.environ["XDG_CACHE_HOME"] = tempfile.mkdtemp(prefix="vgsearch-test-cache-")
 for _name in ("MLFLOW_TRACKING_URI", "VGSEARCH_HOME", "VGSEARCH_DATA"):
     os.environ.pop(_name, None)
 if "PYTEST_XDIST_WORKER" in os.environ:
-    # Several test processes share the cores: threads of one would only wait for those of another.
+    # Several test processes share the cores, and threads of one would only wait for those of another: each
+    # has its share of them, which what it starts inherits.
     os.environ.setdefault("OMP_NUM_THREADS", "1")
+    if hasattr(os, "sched_setaffinity"):
+        _cpus = sorted(os.sched_getaffinity(0))
+        _number = int(os.environ["PYTEST_XDIST_WORKER"].removeprefix("gw"))
+        _workers = int(os.environ["PYTEST_XDIST_WORKER_COUNT"])
+        os.sched_setaffinity(0, _cpus[_number::_workers] or _cpus)
 
 
 @pytest.fixture(scope="session")
@@ -28,7 +34,19 @@ def tiny_city(tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
-def searched_store(tmp_path_factory):
+def short_costs():
+    """A trial in this process spends a tenth of the usual half second on measuring what a query costs."""
+    from functools import partial
+
+    from vgsearch.training import costs, trainer
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(trainer, "measure_query_ms", partial(costs.measure_query_ms, budget_s=0.05))
+        yield
+
+
+@pytest.fixture(scope="session")
+def searched_store(tmp_path_factory, short_costs):
     """(registry, home, search): one finished search in a real MLflow store; look, but record nothing in it.
 
     The search `pot` selects on `val/recall_at_1` (one unnamed split, 48 places, 96 queries of 64 px) and has

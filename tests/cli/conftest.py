@@ -106,3 +106,8 @@ def forward_passes(monkeypatch):
 
     monkeypatch.setattr(DescriptorNetwork, "forward", counting)
     return passes
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _short_costs(short_costs):
+    """Every trial here."""

@@ -79,6 +79,7 @@ def computed(tmp_path_factory: pytest.TempPathFactory) -> list[list[tuple[object
     return [torch.load(folder / f"{rank}.pt") for rank in range(2)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", range(6))
 def test_shares_equal_the_whole_batch(computed: list[list[tuple[object, ...]]], number: int) -> None:
     network, batch, factors = _cases()[number]

@@ -395,6 +395,7 @@ def start(place: Place, tmp_path: Path) -> Callable[[str], subprocess.Popen[str]
     return run
 
 
+@pytest.mark.slow
 def test_two_processes_extract_once(start: Callable[[str], subprocess.Popen[str]], tmp_path: Path) -> None:
     processes = [start("started") for _ in range(2)]
     for process in processes:
@@ -408,6 +409,7 @@ def test_two_processes_extract_once(start: Callable[[str], subprocess.Popen[str]
     assert (tmp_path / "log").read_text().count("\n") == NUM_IMAGES
 
 
+@pytest.mark.slow
 def test_who_waits_says_so(place: Place, start: Callable[[str], subprocess.Popen[str]]) -> None:
     key = place.store().key(MODEL, place.index, **OPTIONS)
     with entry_lock(place.root, key.name):
@@ -419,6 +421,7 @@ def test_who_waits_says_so(place: Place, start: Callable[[str], subprocess.Popen
     assert (process.returncode, err) == (0, "")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("moment", ["extracting", "writing"])
 def test_a_killed_writer_blocks_nobody(
     place: Place, start: Callable[[str], subprocess.Popen[str]], moment: str

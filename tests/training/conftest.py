@@ -111,3 +111,8 @@ def two_domains(tiny_spec: TrialSpec, tiny_world: Path) -> TrialSpec:
 @pytest.fixture
 def cpu() -> torch.device:
     return torch.device("cpu")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _short_costs(short_costs: None) -> None:
+    """Every trial here."""

@@ -4,6 +4,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
 import torch
 
 from vgsearch.training.gradient_sum import norms_agree, squared_norm
@@ -41,6 +42,7 @@ dist.destroy_process_group()
 """
 
 
+@pytest.mark.slow
 def test_sums_are_those_of_all_processes(tmp_path: Path) -> None:
     (tmp_path / "run.py").write_text(SCRIPT)
     ranks = [subprocess.Popen([sys.executable, tmp_path / "run.py", tmp_path, str(r)]) for r in range(2)]

@@ -8,6 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
 import torch
 from safetensors.torch import load_file
 
@@ -42,6 +43,7 @@ for folder in sys.argv[1:]:
 """
 
 
+@pytest.mark.slow
 def test_killed_in_the_middle_of_an_epoch(
     tiny_spec: TrialSpec, two_domains: TrialSpec, tmp_path: Path
 ) -> None:
