@@ -9,24 +9,19 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from rich.console import Console
 
 from vgsearch.cli.demo import build_city
 from vgsearch.cli.kept_reranker import TRAINED, require_free_to_train
 from vgsearch.cli.named_model import extraction_bar
-from vgsearch.cli.pair_describer import pair_describer, pairs_by
+from vgsearch.cli.pair_finding import PairFinding, pairs_by
 from vgsearch.cli.rerankers import reranker_folder
 from vgsearch.cli.stopping import checked
 from vgsearch.cli.store import open_registry
-from vgsearch.config.search import EvalConfig
 from vgsearch.config.warp_training import WarpTraining, load_warp_training
-from vgsearch.data.gallery_split import split_gallery
 from vgsearch.data.index import ImageIndex, index_folder, require_coordinates
-from vgsearch.errors import DataError
 from vgsearch.models.file_hash import file_sha256
 from vgsearch.models.precision import (
-    Precision,
     PrecisionName,
     has_native_bf16,
     pick_device,
@@ -35,10 +30,8 @@ from vgsearch.models.precision import (
 from vgsearch.registry.warp_runs import WarpRun
 from vgsearch.rerank.checkpoint import geowarp_identity, load_geowarp, save_geowarp
 from vgsearch.rerank.continuing import latest_epoch, read_history, require_same_training, stored_pairs
-from vgsearch.rerank.network import GeoWarpNetwork, build_geowarp
+from vgsearch.rerank.network import build_geowarp
 from vgsearch.rerank.train import WarpEpoch, train_warp
-from vgsearch.retrieval.extraction import extract_descriptors
-from vgsearch.retrieval.neighbours import nearest, squared_distances
 from vgsearch.training.threads import take_cpus
 
 WARPS_FOLDER = "warps"
@@ -92,9 +85,9 @@ def run_warp_training(
     if pairs is None:
         pairs = np.empty((0, 2), dtype=np.int64)
         if training.uses_pairs:
-            pairs = _find_pairs(
+            pairs = PairFinding(
                 training, photos, network, model, home, device, precision, threads, console, check
-            )
+            ).find()
 
     settings = training.model_dump(mode="json")
     run = WarpRun(open_registry(home), training.name, _uid(lineage), settings, document.text)
@@ -132,70 +125,6 @@ def run_warp_training(
     _say(console, f"kept as {kept} ({geowarp_identity(kept)}), recorded as {run.search}")
     _say(console, f"re-rank with it: vgsearch evaluate MODEL --on SPLIT --rerank geowarp:{training.name}")
     return kept
-
-
-def _find_pairs(
-    training: WarpTraining,
-    photos: ImageIndex,
-    network: GeoWarpNetwork,
-    model: str | None,
-    home: Path,
-    device: torch.device,
-    precision: Precision,
-    threads: int,
-    console: Console,
-    check: Callable[[], None],
-) -> NDArray[np.int64]:
-    """Queries and those of their positives in the gallery that retrieval finds near them."""
-    data, wanted = training.data, training.pairs
-    gallery, queries = split_gallery(
-        photos,
-        cell_m=data.cell_m,
-        heading_deg=data.heading_deg,
-        query_fraction=data.query_fraction,
-        seed=training.seed,
-    )
-    describer = pair_describer(
-        training,
-        photos,
-        network,
-        model,
-        home=home,
-        device=device,
-        precision=precision,
-        threads=threads,
-        console=console,
-    )
-    exact = EvalConfig(crop_height_px=training.height_px, crop_width_px=training.width_px)
-    with extraction_bar(console, "describing training photos", len(photos)) as advance:
-        described = extract_descriptors(
-            describer,
-            photos,
-            eval_config=exact,
-            device=device,
-            precision=precision,
-            loader_threads=threads,
-            progress=checked(advance, check),
-        )
-    found = nearest(described[gallery], described[queries], wanted.neighbours, device=device)
-    squared = squared_distances(described[gallery], described[queries], found)
-    rows = gallery[found]
-    east = photos.utm_east[queries][:, None] - photos.utm_east[rows]
-    north = photos.utm_north[queries][:, None] - photos.utm_north[rows]
-    positive = (found >= 0) & (east**2 + north**2 <= data.positive_distance_m**2)
-    near = positive & (squared < wanted.max_squared_distance)
-    query, rank = np.nonzero(near)
-    pairs = np.column_stack([queries[query], rows[query, rank]]).astype(np.int64)
-    if not len(pairs):
-        raise DataError(
-            f"none of {len(queries)} queries of {photos.root} has a positive among its "
-            f"{wanted.neighbours} nearest within pairs.max_squared_distance "
-            f"{wanted.max_squared_distance:g}: raise it, or set weights.consistency and "
-            "weights.features to 0"
-        )
-    counts = f"{len(gallery)} photos in the gallery, {len(queries)} queries"
-    _say(console, f"{counts}, {len(pairs)} pairs of query and positive")
-    return pairs
 
 
 def _available(name: PrecisionName, device: torch.device) -> PrecisionName:
