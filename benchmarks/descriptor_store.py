@@ -35,6 +35,7 @@ from vgsearch.retrieval.descriptor_store import DescriptorStore
 from vgsearch.retrieval.recall import RetrievalResult
 from vgsearch.retrieval.scoring import score_sets
 from vgsearch.retrieval.stored_scoring import score_stored
+from vgsearch.training.threads import take_cpus
 
 SF_XL_BYTES = 2_800_000 * 512 * 4
 
@@ -57,6 +58,7 @@ def seconds_of(work: Callable[[], object]) -> float:
 def time_scoring(folder: Path, sets: list[RetrievalSet], rounds: int) -> None:
     """Print seconds of scoring `sets` in four ways, and of a look-up."""
     device = pick_device()
+    take_cpus(device)
     precision = resolve_precision("auto", device)
     network = build_network(TrialConfig(backbone="resnet18.tv_in1k", weights="none")).to(device).eval()
     config = EvalConfig()

@@ -48,7 +48,7 @@ from vgsearch.training.threads import take_cpus
 
 Scores = NDArray[np.float32]
 LOOP_BATCH = 8
-_WARM_UP_QUERIES = 8
+WARM_UP_QUERIES = 8
 
 
 class PlainPair:
@@ -146,12 +146,14 @@ def find_candidates(
     return nearest(described[0], described[1], top, device=device)
 
 
-def timed(score: Callable[[], Scores], device: torch.device) -> tuple[float, Scores]:
+def timed(
+    side: Callable[[NDArray[np.int64]], Scores], candidates: NDArray[np.int64], device: torch.device
+) -> tuple[float, Scores]:
     """Seconds and scores."""
     if device.type == "cuda":
         torch.cuda.synchronize()
     start = time.perf_counter()
-    scores = score()
+    scores = side(candidates)
     return time.perf_counter() - start, scores
 
 
@@ -199,10 +201,10 @@ def main() -> None:
     seconds: dict[str, list[float]] = {name: [] for name in sides}
     scores: dict[str, Scores] = {}
     for side in sides.values():
-        side(candidates[:_WARM_UP_QUERIES])
+        side(candidates[:WARM_UP_QUERIES])
     for _ in range(options.rounds):
         for name, side in sides.items():
-            spent, scores[name] = timed(lambda side=side: side(candidates), device)  # type: ignore[misc]
+            spent, scores[name] = timed(side, candidates, device)
             seconds[name].append(spent)
     where = torch.cuda.get_device_name() if device.type == "cuda" else platform.processor() or "CPU"
     print(f"{where}, {torch.get_num_threads()} threads, torch {torch.__version__}, {network.config.encoder}")

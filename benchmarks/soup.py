@@ -51,6 +51,7 @@ from vgsearch.models.precision import pick_device, resolve_scoring_precision
 from vgsearch.retrieval.batch_plan import plan_batches
 from vgsearch.retrieval.image_loader import load_batches, network_sizes
 from vgsearch.training.data_cache import load_val_sets
+from vgsearch.training.threads import take_cpus
 from vgsearch.training.trainer import Trainer
 
 NOISES = (0.0, 0.01, 0.02, 0.03, 0.1, 1.0)
@@ -83,6 +84,7 @@ def passes(root: Path, iterations: int) -> None:
     data, files = ingredients(root, iterations)
     val = {"": western_part(load_val_sets(data)[""])}
     device = pick_device()
+    take_cpus(device)
     network = load_network(files[0].parent, device)
     precision = resolve_scoring_precision("auto", device)
 

@@ -3,11 +3,17 @@
 import os
 import shlex
 import signal
+import sys
+from pathlib import Path
 
 import pytest
 from safetensors.torch import load_file
 
+from vgsearch.cli.stopping import typed
+from vgsearch.errors import RegistryError, StorageError
 from vgsearch.registry.mlflow_registry import MlflowRegistry
+from vgsearch.retrieval import scoring
+from vgsearch.training import trainer
 
 INTERRUPTED = "the training was interrupted; its finished epochs are kept. Go on with:"
 
@@ -84,3 +90,47 @@ def test_a_translator(vgsearch, own_store, tiny_city, tmp_path, signal_after_epo
     )
     expected = load_file(alone)
     assert all((tensor == expected[key]).all() for key, tensor in load_file(resumed).items())
+
+
+def test_the_command_names_what_the_environment_said(monkeypatch):
+    monkeypatch.setattr(sys, "argv", ["vgsearch", "translate", "train", "--out=d", "--", "-night", "day"])
+    command = typed("--resume", home=Path("elsewhere"), data_root=Path("data"))
+    assert command == "vgsearch translate train --out=d --resume --home elsewhere -- -night day"
+    monkeypatch.setattr(sys, "argv", ["vgsearch", "train", "a.yaml", "--home=elsewhere", "--data-root", "d"])
+    assert typed(home=Path("elsewhere"), data_root=Path("d")).endswith("--home=elsewhere --data-root d")
+
+
+def test_it_stops_while_val_is_scored(vgsearch, space_file, own_city, tmp_path, monkeypatch):
+    extract = scoring.extract_descriptors
+
+    def signal_and_extract(*given, **named):
+        os.kill(os.getpid(), signal.SIGTERM)
+        return extract(*given, **named)
+
+    monkeypatch.setattr(scoring, "extract_descriptors", signal_and_extract)
+    run = vgsearch("train", space_file, "--set", "trial.loss.name=cosface")
+    assert run.code == 130, run.err
+    assert "epoch 1/1 in" not in run.out
+    assert not list((tmp_path / "runs" / "trials").rglob("model.safetensors"))
+    assert [trial.state for trial in MlflowRegistry(tmp_path / "runs", None).trials("quick_train")] == [
+        "stopped"
+    ]
+
+
+def test_an_error_is_told_and_recorded_as_one(vgsearch, space_file, own_city, tmp_path, monkeypatch):
+    def full(*given, **named):
+        raise StorageError("the disk is full")
+
+    monkeypatch.setattr(trainer, "save_checkpoint", full)
+    run = vgsearch("train", space_file, "--set", "trial.loss.name=cosface")
+    assert (run.code, "the disk is full" in run.err) == (2, True)
+    registry = MlflowRegistry(tmp_path / "runs", None)
+    assert [trial.state for trial in registry.trials("quick_train")] == ["failed"]
+
+    # ... even if the store does not answer either.
+    def silent(*given, **named):
+        raise RegistryError("no answer")
+
+    monkeypatch.setattr(MlflowRegistry, "finish_trial", silent)
+    run = vgsearch("train", space_file, "--set", "trial.loss.name=cosface")
+    assert (run.code, "the disk is full" in run.err) == (2, True)

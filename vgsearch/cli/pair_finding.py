@@ -43,7 +43,7 @@ def pairs_by(training: WarpTraining, model: str | None) -> str:
     return model or f"{training.network.encoder} + {_IN_WORDS[training.network.pooling]}"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class PairFinding:
     """Finds the pairs of one training.
 
@@ -57,7 +57,7 @@ class PairFinding:
         precision: Of the encoder.
         threads: That decode photos.
         console: Where the progress goes.
-        check: Called after every batch of photos; what it raises ends the search.
+        check: Called after every batch of photos; what it raises ends the finding.
     """
 
     training: WarpTraining
@@ -90,7 +90,7 @@ class PairFinding:
             query_fraction=data.query_fraction,
             seed=self.training.seed,
         )
-        describer = self.describer()
+        describer = self._describer()
         exact = EvalConfig(crop_height_px=self.training.height_px, crop_width_px=self.training.width_px)
         with extraction_bar(self.console, "describing training photos", len(self.photos)) as advance:
             described = extract_descriptors(
@@ -122,7 +122,7 @@ class PairFinding:
         self._say(f"{counts}, {len(pairs)} pairs of query and positive")
         return pairs
 
-    def describer(self) -> nn.Module:
+    def _describer(self) -> nn.Module:
         """The network that `model` names, or the encoder itself, pooled as the training says.
 
         Its pooling is the one in the file of `encoder_weights`, where that holds a baseline of the authors.

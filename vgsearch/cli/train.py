@@ -27,12 +27,13 @@ def train(
     from vgsearch.cli.demo import build_city
     from vgsearch.cli.load import load_space
     from vgsearch.cli.preflight import check_data, fetch_weights
-    from vgsearch.cli.stopping import stoppable
+    from vgsearch.cli.stopping import stoppable, typed
     from vgsearch.cli.store import open_registry
     from vgsearch.search.ledger import recorded_text
     from vgsearch.search.single import run_single, single_spec
 
     console = Console()
+    go_on = typed(home=home, data_root=data_root)
     home = home.resolve()
     document = load_space(file, overrides, data_root, home=home)
     if document.data.demo_city is not None:
@@ -54,12 +55,12 @@ def train(
         TextColumn("loss {task.fields[loss]}"),
         TimeRemainingColumn(),
     )
-    with stoppable(console) as check, Progress(*columns, console=console, transient=True) as bar:
+    bar = Progress(*columns, console=console, transient=True)
+    with stoppable(console, lambda: go_on) as check, bar:
         task: TaskID = bar.add_task(f"epoch 1/{trial.epochs}", total=trial.iterations_per_epoch, loss="-")
 
         def show_progress(done: int, planned: int, loss: float) -> None:
             bar.update(task, completed=done, total=planned, loss=f"{loss:.3f}")
-            check()
 
         def show_epoch(report: EpochReport) -> None:
             console.print(_epoch_line(report, trial.epochs), markup=False, highlight=False)
@@ -85,6 +86,7 @@ def train(
             on_epoch=show_epoch,
             on_resume=show_resume,
             progress=show_progress,
+            check=check,
         )
     console.print(
         f"best: epoch {best.epoch}, {spec.objective} {best.metrics[spec.objective]:.1f}\n"

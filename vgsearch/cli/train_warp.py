@@ -86,7 +86,16 @@ def run_warp_training(
         pairs = np.empty((0, 2), dtype=np.int64)
         if training.uses_pairs:
             pairs = PairFinding(
-                training, photos, network, model, home, device, precision, threads, console, check
+                training=training,
+                photos=photos,
+                network=network,
+                model=model,
+                home=home,
+                device=device,
+                precision=precision,
+                threads=threads,
+                console=console,
+                check=check,
             ).find()
 
     settings = training.model_dump(mode="json")
@@ -117,11 +126,11 @@ def run_warp_training(
                 on_epoch=show_epoch,
                 progress=checked(advance, check),
             )
+        save_geowarp(kept, load_geowarp(latest), {**lineage, "epochs": training.epochs})
+        run.finish(kept)
     except BaseException:
         run.interrupt()
         raise
-    save_geowarp(kept, load_geowarp(latest), {**lineage, "epochs": training.epochs})
-    run.finish(kept)
     _say(console, f"kept as {kept} ({geowarp_identity(kept)}), recorded as {run.search}")
     _say(console, f"re-rank with it: vgsearch evaluate MODEL --on SPLIT --rerank geowarp:{training.name}")
     return kept

@@ -78,7 +78,7 @@ def train(
 
     def go_on() -> str:
         # The first epoch has nothing to go on from yet.
-        return typed("--resume") if epoch_folders(out) else typed()
+        return typed(*["--resume"] * bool(epoch_folders(out)), home=home)
 
     bar = extraction_bar(console, f"training {out}", config.total_epochs * steps)
     with stoppable(console, go_on) as check:
@@ -96,10 +96,10 @@ def train(
                     report=report,
                     progress=checked(advance, check),
                 )
+            run.finish(last)
         except BaseException:
             run.interrupt()
             raise
-    run.finish(last)
     source, target = config.domains
     _say(console, f"the last checkpoint: {last} (see preview.jpg); recorded as {run.uid} of {name}")
     _say(console, f"use it: vgsearch translate PHOTOS OUT --from {source} --to {target} --weights {out}")

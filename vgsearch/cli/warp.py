@@ -44,11 +44,11 @@ def train(
     The same training started again continues where it was, also after Ctrl+C or SIGTERM. The result is kept
     below HOME/rerankers, for vgsearch evaluate --rerank geowarp:NAME.
     """
-    from vgsearch.cli.stopping import stoppable
+    from vgsearch.cli.stopping import stoppable, typed
     from vgsearch.cli.train_warp import run_warp_training
 
     console = Console()
-    with stoppable(console) as check:
+    with stoppable(console, lambda: typed(home=home, data_root=data_root)) as check:
         run_warp_training(
             file,
             overrides or [],

@@ -5,7 +5,9 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
+from contextlib import suppress
 
+from vgsearch.errors import RegistryError
 from vgsearch.registry.names import RERANKERS_TAG
 from vgsearch.registry.protocol import Registry
 
@@ -60,7 +62,8 @@ class RerankRuns:
 
     def interrupt(self) -> None:
         """Close the parent of a choice that was stopped; started again it is opened again."""
-        self._registry.finish_search(self._parent, "interrupted")
+        with suppress(RegistryError):  # it must not take the place of what stopped the choice
+            self._registry.finish_search(self._parent, "interrupted")
 
     def _open(self, tags: Mapping[str, str]) -> str:
         return self._registry.open_search(

@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 
 import yaml
@@ -84,7 +85,8 @@ class TranslatorRun:
 
     def interrupt(self) -> None:
         """Close the run of a training that was stopped; a resume opens it again."""
-        self._close("stopped", "interrupted")
+        with suppress(RegistryError):  # it must not take the place of what stopped the training
+            self._close("stopped", "interrupted")
 
     def _close(self, state: TrialState, search_state: SearchState) -> None:
         self._registry.finish_trial(self.run_id, state)

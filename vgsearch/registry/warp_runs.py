@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 
+from vgsearch.errors import RegistryError
 from vgsearch.registry.names import RERANKERS_TAG
 from vgsearch.registry.protocol import Registry
 from vgsearch.registry.records import SearchState, TrialState
@@ -52,7 +54,8 @@ class WarpRun:
 
     def interrupt(self) -> None:
         """Close the run of a training that was stopped; the same training started again opens it again."""
-        self._close("stopped", "interrupted")
+        with suppress(RegistryError):  # it must not take the place of what stopped the training
+            self._close("stopped", "interrupted")
 
     def _close(self, state: TrialState, search_state: SearchState) -> None:
         self._registry.finish_trial(self._run, state)

@@ -114,7 +114,7 @@ def run_search(
 
     def signals() -> AbstractContextManager[None]:
         last_words = f"search {document.name!r} was interrupted; continue it with --resume"
-        return winding_down(interruption.request, last_words=last_words)
+        return winding_down(interruption.request, last_words=lambda: last_words)
 
     try:
         # Twice: Ray puts its own handlers in place when it starts.

@@ -47,12 +47,12 @@ class Interruption:
 
 
 @contextmanager
-def winding_down(on_signal: Callable[[], None], *, last_words: str = "") -> Iterator[None]:
+def winding_down(on_signal: Callable[[], None], *, last_words: Callable[[], str] = str) -> Iterator[None]:
     """Call `on_signal` at the first SIGINT or SIGTERM inside the block.
 
     SIGTERM is what Slurm, Kubernetes and systemd send before they kill. If the process still runs
-    `WIND_DOWN_S` later it prints `last_words` and exits with 128 + the signal's number. Handlers can be
-    set in the main thread only; elsewhere this does nothing.
+    `WIND_DOWN_S` later it prints what `last_words` then gives and exits with 128 + the signal's number.
+    Handlers can be set in the main thread only; elsewhere this does nothing.
     """
     if threading.current_thread() is not threading.main_thread():
         yield
@@ -81,7 +81,7 @@ def winding_down(on_signal: Callable[[], None], *, last_words: str = "") -> Iter
             signal.signal(number, before[number])
 
 
-def _leave(last_words: str, code: int) -> None:
-    if last_words:
-        print(last_words, file=sys.stderr, flush=True)
+def _leave(last_words: Callable[[], str], code: int) -> None:
+    if words := last_words():
+        print(words, file=sys.stderr, flush=True)
     os._exit(code)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
 
 import yaml
@@ -12,10 +13,11 @@ from filelock import FileLock, Timeout
 from vgsearch.config.document import SearchDocument
 from vgsearch.config.search import DataConfig, TrialSpec
 from vgsearch.config.trial import TrialConfig
-from vgsearch.errors import DivergedError, SearchError, StorageError
+from vgsearch.errors import RegistryError, SearchError, StorageError, first_line
 from vgsearch.registry.protocol import Registry
 from vgsearch.registry.records import ModelVersion
 from vgsearch.search.data_tags import data_tags
+from vgsearch.search.interrupts import Interrupted
 from vgsearch.training.report import EpochReport
 from vgsearch.training.trainer import Trainer
 
@@ -45,6 +47,7 @@ def run_single(
     on_epoch: Callable[[EpochReport], None] = lambda report: None,
     on_resume: Callable[[int], None] = lambda epochs: None,
     progress: Callable[[int, int, float], None] | None = None,
+    check: Callable[[], None] = lambda: None,
 ) -> tuple[EpochReport, ModelVersion]:
     """Train a trial to its end, from its latest checkpoint if it has one, and record it.
 
@@ -57,6 +60,7 @@ def run_single(
         on_epoch: told of each epoch as it ends.
         on_resume: told how many epochs an earlier process had finished, if any.
         progress: told (iterations done, iterations planned, loss) inside an epoch.
+        check: see `Trainer`; `Interrupted` leaves the run open to be gone on with.
 
     Returns:
         the best epoch, and the version that holds its weights.
@@ -75,7 +79,7 @@ def run_single(
         raise SearchError(f"trial {spec.uid} is being trained by another process: wait for it") from None
     except OSError as error:
         raise StorageError(f"cannot write {folder}: {error.strerror}; choose another --home") from error
-    with lock, Trainer(spec, folder, progress=progress) as trainer:
+    with lock, Trainer(spec, folder, progress=progress, check=check) as trainer:
         search_run = registry.open_search(
             spec.search,
             params={"data": spec.data.model_dump(mode="json")},
@@ -89,40 +93,48 @@ def run_single(
             params=spec.trial.model_dump(mode="json"),
             spec_text=yaml.safe_dump(spec.model_dump(mode="json"), sort_keys=False),
         )
-        if trainer.reports:
-            on_resume(len(trainer.reports))
-        for report in trainer.reports:
-            registry.log_epoch(run_id, report.epoch, report.metrics)
         try:
+            if trainer.reports:
+                on_resume(len(trainer.reports))
+            for report in trainer.reports:
+                registry.log_epoch(run_id, report.epoch, report.metrics)
             while not trainer.finished:
                 report = trainer.train_epoch()
                 registry.log_epoch(run_id, report.epoch, report.metrics)
                 on_epoch(report)
-        except DivergedError as error:
-            registry.finish_trial(run_id, "failed", reason=str(error))
-            registry.finish_search(search_run, "failed")
+            best = trainer.best
+            if best is None:
+                raise SearchError(f"trial {spec.uid} has no epoch")
+            version = registry.record_checkpoint(
+                run_id,
+                best.checkpoint,
+                search=spec.search,
+                uid=spec.uid,
+                epoch=best.epoch,
+                tags=lasting_tags,
+            )
+            tags = {"vgsearch.best_epoch": str(best.epoch), **lasting_tags}
+            registry.finish_trial(run_id, "complete", tags=tags)
+            _crown(registry, spec, version, best.metrics[spec.objective])
+            registry.finish_search(search_run, "complete")
+        except BaseException as error:
+            _close(registry, search_run, run_id, error)
             raise
-        except BaseException:
-            # Started again, the same trial opens both again.
+        return best, version
+
+
+def _close(registry: Registry, search_run: str, run_id: str, error: BaseException) -> None:
+    """Record how a trial ended before its end; the same trial started again opens both runs again.
+
+    A store that does not answer must not take the place of what went wrong first.
+    """
+    with suppress(RegistryError):
+        if isinstance(error, Interrupted | KeyboardInterrupt):
             registry.finish_trial(run_id, "stopped")
             registry.finish_search(search_run, "interrupted")
-            raise
-        best = trainer.best
-        if best is None:
-            raise SearchError(f"trial {spec.uid} has no epoch")
-        version = registry.record_checkpoint(
-            run_id,
-            best.checkpoint,
-            search=spec.search,
-            uid=spec.uid,
-            epoch=best.epoch,
-            tags=lasting_tags,
-        )
-        tags = {"vgsearch.best_epoch": str(best.epoch), **lasting_tags}
-        registry.finish_trial(run_id, "complete", tags=tags)
-        _crown(registry, spec, version, best.metrics[spec.objective])
-        registry.finish_search(search_run, "complete")
-        return best, version
+        else:
+            registry.finish_trial(run_id, "failed", reason=first_line(error))
+            registry.finish_search(search_run, "failed")
 
 
 def _crown(registry: Registry, spec: TrialSpec, version: ModelVersion, value: float) -> None:

@@ -49,6 +49,7 @@ def run_epoch(
     planned_epochs: int,
     before_step: Callable[[float], None] | None = None,
     progress: Callable[[int, int, float], None] | None = None,
+    check: Callable[[], None] | None = None,
 ) -> EpochTotals:
     """Run `iterations` steps.
 
@@ -62,6 +63,7 @@ def run_epoch(
         planned_epochs: of the trial; with `iterations` it gives the fraction done.
         before_step: called with that fraction before each step.
         progress: called with (iterations done, iterations, loss) whenever a loss has been read back.
+        check: called after each step; what it raises ends the epoch.
 
     Raises:
         DivergedError: the loss is not finite.
@@ -82,6 +84,8 @@ def run_epoch(
         read_back = watch.add(iteration, loss)
         if progress is not None and read_back is not None:
             progress(iteration + 1, iterations, read_back)
+        if check is not None:
+            check()
     return EpochTotals(
         loss=watch.mean(),
         images=images_seen,

@@ -99,8 +99,9 @@ class TrialProcesses:
         data: TrialData,
         epoch: int,
         progress: Callable[[int, int, float], None] | None,
+        check: Callable[[], None] | None = None,
     ) -> TrainedEpoch:
-        """Train epoch `epoch` (0-based) in all processes. An error ends all of them.
+        """Train epoch `epoch` (0-based) in all processes. An error, also one of `check`, ends all of them.
 
         Raises:
             DivergedError: the loss or a weight is not finite.
@@ -114,11 +115,11 @@ class TrialProcesses:
         scoring_threads = torch.get_num_threads()
         try:
             if self._team is None:
-                trained = TrainedEpoch(self._train_share(parts, data, epoch, progress), 0.0)
+                trained = TrainedEpoch(self._train_share(parts, data, epoch, progress, check), 0.0)
                 self._require_finite(parts, epoch)
             else:
                 torch.set_num_threads(self._threads.compute)
-                trained = self._train_with(self._team, parts, data, epoch, progress)
+                trained = self._train_with(self._team, parts, data, epoch, progress, check)
         except BaseException:
             self.close()
             raise
@@ -139,10 +140,11 @@ class TrialProcesses:
         data: TrialData,
         epoch: int,
         progress: Callable[[int, int, float], None] | None,
+        check: Callable[[], None] | None = None,
     ) -> TrainedEpoch:
         team.start_epoch(epoch)
         try:
-            totals = self._train_share(parts, data, epoch, progress)
+            totals = self._train_share(parts, data, epoch, progress, check)
         except Exception as error:
             cause = team.cause_of(error)
             if cause is error:
@@ -162,6 +164,7 @@ class TrialProcesses:
         data: TrialData,
         epoch: int,
         progress: Callable[[int, int, float], None] | None,
+        check: Callable[[], None] | None = None,
     ) -> EpochTotals:
         return train_share(
             parts,
@@ -173,6 +176,7 @@ class TrialProcesses:
             loader_threads=self._threads.loader,
             share=BatchShare(0, self._processes),
             progress=progress,
+            check=check,
         )
 
     def _require_finite(self, parts: TrialParts, epoch: int) -> None:

@@ -32,6 +32,7 @@ def train_share(
     loader_threads: int,
     share: BatchShare,
     progress: Callable[[int, int, float], None] | None = None,
+    check: Callable[[], None] | None = None,
 ) -> EpochTotals:
     """Train epoch `epoch` (0-based) on group `epoch % groups_used`; gradients are released afterwards.
 
@@ -47,6 +48,7 @@ def train_share(
         loader_threads: of this process.
         share: what part of every batch is this process's.
         progress: see `run_epoch`.
+        check: likewise.
 
     Raises:
         DivergedError: the loss is not finite.
@@ -97,6 +99,7 @@ def train_share(
             planned_epochs=trial.epochs,
             before_step=_inline_reversal(parts, trial),
             progress=progress,
+            check=check,
         )
     parts.release_gradients()
     return replace(totals, images=trial.iterations_per_epoch * (trial.batch_size + sum(counts)))

@@ -46,7 +46,7 @@ def split_threads(
 
 
 def take_cpus(
-    device: torch.device, threads: int | None = None, *, loader_threads: int | None = None, processes: int = 1
+    device: torch.device, threads: int | None = None, *, loader_threads: int | None = None
 ) -> ThreadSplit:
     """Set this process up to compute on `device`: whatever runs a network for long begins with it.
 
@@ -56,7 +56,7 @@ def take_cpus(
     Returns:
         The shares.
     """
-    split = split_threads(threads, device, loader_threads=loader_threads, processes=processes)
+    split = split_threads(threads, device, loader_threads=loader_threads)
     torch.set_num_threads(split.compute)
     if device.type == "cpu":
         keep_freed_memory()

@@ -63,6 +63,7 @@ class Trainer:
         threads: int | None = None,
         loader_threads: int | None = None,
         progress: Callable[[int, int, float], None] | None = None,
+        check: Callable[[], None] = lambda: None,
         processes: int = 1,
     ) -> None:
         """Load the data, then build the trial or resume it.
@@ -77,6 +78,8 @@ class Trainer:
                 processes divide them.
             loader_threads: threads that read images; null takes a share of `threads`. Divided likewise.
             progress: called with (iterations done, iterations planned, loss) as losses are read back.
+            check: called after every iteration and every batch that is scored; what it raises ends the epoch,
+                of which nothing is kept.
             processes: how many train this trial together, each with its share of every batch. On GPUs, rank r
                 takes the r-th visible one. A process of yours trains one trial of this kind at a time.
 
@@ -93,6 +96,7 @@ class Trainer:
         self.folder = folder
         self.reports: list[EpochReport] = []
         self._progress = progress
+        self._check = check
         self._query_ms: float | None = None
         self._device = pick_device() if device is None else device
         require_processes(processes, spec.trial.batch_size, self._device)
@@ -180,7 +184,9 @@ class Trainer:
         if self._device.type == "cuda":
             torch.cuda.reset_peak_memory_stats(self._device)
         with deterministic_kernels(self.spec.deterministic):
-            trained_epoch = self._processes.train(self._parts, self._data, self.epoch, self._progress)
+            trained_epoch = self._processes.train(
+                self._parts, self._data, self.epoch, self._progress, self._check
+            )
             trained = time.perf_counter()
             results = self._score(self._parts, self._data)
             scored = time.perf_counter()
@@ -227,6 +233,7 @@ class Trainer:
             device=self._device,
             precision=self._precision,
             loader_threads=self._loader_threads,
+            progress=lambda _: self._check(),
         )
         return dict(zip(data.val, results, strict=True))
 
