@@ -63,7 +63,6 @@ def test_a_search_from_start_to_champion_and_on(load, tmp_path):
         run_search(changed, data, tmp_path, registry, resume=True)
 
 
-@pytest.mark.slow
 def test_a_demand_that_no_node_can_meet_ends_at_once(load, tmp_path):
     document, data = load("resources.cpus_per_trial=4096")
     with pytest.raises(ResourceError, match="4096 CPUs"):

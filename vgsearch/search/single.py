@@ -60,7 +60,7 @@ def run_single(
         on_epoch: told of each epoch as it ends.
         on_resume: told how many epochs an earlier process had finished, if any.
         progress: told (iterations done, iterations planned, loss) inside an epoch.
-        check: see `Trainer`; `Interrupted` leaves the run open to be gone on with.
+        check: see `Trainer`; `Interrupted` is recorded as a stop, every other error as a failure.
 
     Returns:
         the best epoch, and the version that holds its weights.
