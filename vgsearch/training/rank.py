@@ -12,11 +12,11 @@ from vgsearch.models.precision import resolve_precision
 from vgsearch.training.batch_share import BatchShare
 from vgsearch.training.data_cache import load_trial_data
 from vgsearch.training.determinism import deterministic_kernels
-from vgsearch.training.host_memory import keep_freed_memory
 from vgsearch.training.parts import build_parts
 from vgsearch.training.process_group import join_group
 from vgsearch.training.rank_messages import EPOCH, JOIN, RankReply, RankSetup
 from vgsearch.training.shared_epoch import train_share
+from vgsearch.training.threads import take_cpus
 
 
 def serve(next_command: Callable[[], str], answer: Callable[[RankReply], None]) -> None:
@@ -33,10 +33,8 @@ def serve(next_command: Callable[[], str], answer: Callable[[RankReply], None]) 
     spec = TrialSpec.model_validate_json(setup.spec)
     device = torch.device(setup.device)
     precision = resolve_precision(spec.trial.precision, device)
-    torch.set_num_threads(setup.compute_threads)
-    if device.type == "cpu":
-        keep_freed_memory()
-    else:
+    take_cpus(device, setup.compute_threads)
+    if device.type == "cuda":
         torch.cuda.set_device(device)
     data = load_trial_data(spec.data, spec.trial, with_val=False)
     with deterministic_kernels(spec.deterministic):
